@@ -1,0 +1,46 @@
+# python3 and make are all a fresh machine needs: every target makes the environment it uses.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench dev clean lock
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "taskflow needs Python 3.11 or newer, and $(PYTHON) is %d.%d: try make PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## run example tasks on a real Temporal server and check every run (DEMO_SECONDS=60)
+	@$(BIN)/taskflow demo
+
+test: $(READY) ## all tests, on a real Temporal server
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## ruff, mypy and the import layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(READY) ## our runs against bare Temporal workflows, alternating, on one server
+	@$(BIN)/python -m benchmarks
+
+dev: $(READY) ## Temporal, worker, API and sandbox as one process tree, until Ctrl-C
+	@$(BIN)/taskflow dev
+
+lock: $(READY) ## rebuild requirements.lock from pyproject.toml
+	@$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
+		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
+		--output-file requirements.lock pyproject.toml
+
+clean: ## remove the environment, caches and the state of `make dev`
+	@rm -rf $(VENV) .taskflow .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
