@@ -1,0 +1,20 @@
+"""The errors a person sees, drawn as one tree.
+
+Each becomes an exit code in `starter.cli.errors` and nowhere else.
+"""
+
+
+class TaskflowError(Exception):
+    """Something the person can act on: its text says what was wrong, where, and what to do."""
+
+
+class Refused(TaskflowError):
+    """The request is understood and declined; nothing was changed."""
+
+
+class NotFound(Refused):
+    """The task, run or plugin named does not exist for this tenant."""
+
+
+class TemporalUnreachable(TaskflowError):
+    """Temporal did not answer; nothing is known to have changed."""

@@ -1,0 +1,55 @@
+"""Settings of every process, from the environment.
+
+Temporal's own settings (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS*`,
+`TEMPORAL_PROFILE`) are Temporal's to define and are read by `shared.temporal`.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Settings(BaseSettings):
+    """One field per `TASKFLOW_...` variable; a bad value is refused when the process starts."""
+
+    model_config = SettingsConfigDict(env_prefix="TASKFLOW_", extra="ignore")
+
+    tenant: str | None = Field(None, description="Tenant of commands that name none")
+    task_queue: str = Field("taskflow", description="Temporal task queue of runs")
+    plugin_url: str = Field(
+        "http://127.0.0.1:8089", description="Base URL of the plugin runtime; never taken from a task"
+    )
+    policy_file: Path = Field(
+        ROOT / "config/tasks/default_policy.yaml", description="Defaults, limits and feature flags"
+    )
+    temporal_binary: Path | None = Field(
+        None, description="The temporal binary to run instead of the packaged one"
+    )
+    temporal_timeout: float = Field(
+        10.0, gt=0, description="Seconds to wait for Temporal before saying it is unreachable"
+    )
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    flag_task_scheduler_v3: bool | None = Field(None, description="Overrides the policy file")
+    flag_task_sla_monitor: bool | None = Field(None, description="Overrides the policy file")
+    flag_task_retry_queue: bool | None = Field(None, description="Overrides the policy file")
+
+    def flag_overrides(self) -> dict[str, bool]:
+        """Feature flags set by the environment, by their names in the policy file."""
+        flags = {
+            "task-scheduler-v3": self.flag_task_scheduler_v3,
+            "task-sla-monitor": self.flag_task_sla_monitor,
+            "task-retry-queue": self.flag_task_retry_queue,
+        }
+        return {name: value for name, value in flags.items() if value is not None}
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return Settings()

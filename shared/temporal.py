@@ -1,0 +1,64 @@
+"""Connecting to Temporal: address, TLS and API key by Temporal's own variables and profiles."""
+
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.runtime import Runtime
+
+from shared.errors import TaskflowError, TemporalUnreachable
+
+DEFAULT_ADDRESS = "127.0.0.1:7233"
+
+
+def connect_options() -> dict[str, object]:
+    """Keyword arguments for `Client.connect`; an unreadable profile is a `TaskflowError`."""
+    try:
+        options: dict[str, object] = dict(ClientConfig.load_client_connect_config())
+    except (RuntimeError, ValueError, OSError) as error:
+        raise TaskflowError(
+            f"the Temporal client configuration cannot be read: {error}. "
+            "Check TEMPORAL_CONFIG_FILE, TEMPORAL_PROFILE and the other TEMPORAL_ variables."
+        ) from error
+    options.setdefault("target_host", DEFAULT_ADDRESS)
+    return options
+
+
+def names_a_server() -> bool:
+    """Whether the environment or a client profile says which Temporal server to use."""
+    return "target_host" in dict(ClientConfig.load_client_connect_config())
+
+
+def address() -> str:
+    """The address that `connect` would use."""
+    return str(connect_options()["target_host"])
+
+
+async def connect(*, timeout: float = 10.0, runtime: Runtime | None = None) -> Client:
+    """A client that speaks our pydantic models.
+
+    Errors: `TemporalUnreachable` after `timeout` seconds or a refused connection.
+    """
+    options = connect_options()
+    target = str(options["target_host"])
+    try:
+        return await Client.connect(
+            **options,  # type: ignore[arg-type]  # the dictionary is Temporal's own TypedDict
+            data_converter=pydantic_data_converter,
+            connect_timeout=timedelta(seconds=timeout),
+            runtime=runtime,
+        )
+    except (RuntimeError, OSError, ValueError) as error:
+        raise TemporalUnreachable(
+            f"Temporal does not answer at {target} ({_reason(error)}). "
+            "Start one with `taskflow dev`, or name yours with TEMPORAL_ADDRESS."
+        ) from error
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error)
+    for known in ("Connection refused", "timed out", "certificate", "dns error", "PermissionDenied"):
+        if known.lower() in text.lower():
+            return known.lower()
+    return text.splitlines()[0][:160] if text else type(error).__name__
