@@ -91,11 +91,18 @@ def _days(cron: CronExpression) -> str:
         return ""
     if every_day:
         return f"on {_weekdays(cron.days_of_week, 'and')}"
+    if _is_one_date(cron):
+        return f"on {cron.days_of_month[0]} {_MONTHS[cron.months[0] - 1]}"
     if every_weekday:
         return of_month
     if cron.either_day:
         return f"{of_month} or on {_weekdays(cron.days_of_week, 'or')}"
     return f"{of_month} when that is {_weekdays(cron.days_of_week, 'or')}"
+
+
+def _is_one_date(cron: CronExpression) -> bool:
+    every_weekday = len(cron.days_of_week) == len(_DAYS) and not cron.either_day
+    return every_weekday and len(cron.days_of_month) == len(cron.months) == 1
 
 
 def _days_of_month(days: Sequence[int]) -> str:
@@ -108,7 +115,7 @@ def _weekdays(days: Sequence[int], word: str) -> str:
 
 
 def _months(cron: CronExpression) -> str:
-    if len(cron.months) == len(_MONTHS):
+    if len(cron.months) == len(_MONTHS) or _is_one_date(cron):
         return ""
     return f"in {_names([month - 1 for month in cron.months], _MONTHS, 'and')}"
 

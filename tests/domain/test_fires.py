@@ -1,0 +1,324 @@
+"""Fire times: through clock changes, in order, once each, and fast to the end of time."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.cron import CronExpression, parse_cron
+from domain.fires import cron_times, interval_times, merge_times
+from tests.domain.test_cron import cron_texts
+
+_MINUTE = timedelta(minutes=1)
+_UTC_ZONE = ZoneInfo("UTC")
+
+# A zone and the UTC day of a transition in it.
+_TRANSITIONS = [
+    ("UTC", "2026-03-29"),
+    ("Europe/Berlin", "2026-03-29"),
+    ("Europe/Berlin", "2026-10-25"),
+    ("Europe/Dublin", "2026-10-25"),  # negative DST: winter is the exception
+    ("Europe/London", "2026-03-29"),
+    ("America/New_York", "2026-03-08"),
+    ("America/New_York", "2026-11-01"),
+    ("America/Santiago", "2026-04-05"),  # 24:00 back to 23:00
+    ("America/Santiago", "2026-09-06"),  # 00:00 does not exist
+    ("Asia/Beirut", "2026-03-28"),  # 00:00 does not exist
+    ("America/St_Johns", "2010-03-14"),  # 00:01 to 01:01
+    ("America/St_Johns", "2010-11-07"),  # 00:01 back into the day before
+    ("Australia/Lord_Howe", "2026-04-04"),  # half an hour
+    ("Australia/Lord_Howe", "2026-10-03"),
+    ("Australia/Adelaide", "2026-10-03"),
+    ("Pacific/Chatham", "2026-04-04"),  # +13:45
+    ("Pacific/Chatham", "2026-09-26"),
+    ("Antarctica/Troll", "2026-03-29"),  # two hours
+    ("Antarctica/Troll", "2026-10-25"),
+    ("Africa/Casablanca", "2026-02-15"),  # Ramadan
+    ("Pacific/Apia", "2011-12-30"),  # a whole day that never was
+    ("Pacific/Kwajalein", "1969-09-30"),  # most of a day twice
+    ("Asia/Pyongyang", "2015-08-14"),  # the offset changes for good
+    ("Asia/Pyongyang", "2018-05-04"),
+    ("America/Caracas", "2016-05-01"),
+]
+
+
+@cache
+def _clock(zone: str, day: str) -> list[tuple[datetime, datetime]]:
+    """Every minute of five days around `day`: (instant, what the local clock reads)."""
+    first = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(days=2)
+    instants = [first + n * _MINUTE for n in range(5 * 24 * 60)]
+    return [(at, at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)) for at in instants]
+
+
+def _matches(cron: CronExpression, local: datetime) -> bool:
+    in_month = local.day in cron.days_of_month
+    in_week = (local.weekday() + 1) % 7 in cron.days_of_week
+    stars = cron.day_of_month_star or cron.day_of_week_star
+    return (
+        local.minute in cron.minutes
+        and local.hour in cron.hours
+        and local.month in cron.months
+        and (in_month and in_week if stars else in_month or in_week)
+    )
+
+
+def _walked(cron: CronExpression, zone: str, day: str) -> list[datetime]:
+    """The fires of the last three of the five days, found by looking at every minute."""
+    clock = _clock(zone, day)
+    if cron.minute_star or cron.hour_star:
+        fires = {instant for instant, local in clock if _matches(cron, local)}
+    else:
+        first_pass: dict[datetime, datetime] = {}
+        for instant, local in clock:
+            first_pass.setdefault(local, instant)
+        fires = set()
+        nominal, end = clock[0][1], max(first_pass)
+        while nominal <= end:
+            if _matches(cron, nominal):
+                after_gap = (at for at, local in clock if local > nominal)
+                fires.add(first_pass.get(nominal) or next(after_gap))
+            nominal += _MINUTE
+    edge = clock[2 * 24 * 60][0]
+    return sorted(instant for instant in fires if instant > edge)
+
+
+def _engine(cron: CronExpression, zone: str, day: str) -> list[datetime]:
+    clock = _clock(zone, day)
+    after, until = clock[2 * 24 * 60][0], clock[-1][0]
+    return list(cron_times(cron, ZoneInfo(zone), after=after, until=until))
+
+
+def _instants(first_year: int, last_year: int) -> st.SearchStrategy[datetime]:
+    start = datetime(first_year, 1, 1, tzinfo=UTC)
+    span = datetime(last_year, 1, 1, tzinfo=UTC) - start
+    return st.timedeltas(timedelta(0), span).map(lambda passed: start + passed)
+
+
+def _utc(*texts: str) -> list[datetime]:
+    return [datetime.fromisoformat(f"{text}Z") for text in texts]
+
+
+@pytest.mark.parametrize(("zone", "day"), _TRANSITIONS)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "* * * * *",
+        "*/15 * * * *",
+        "30 * * * *",
+        "*/20 0-3 * * *",
+        "30 2 * * *",
+        "0 0 * * *",
+        "15,45 0-3,23 * * *",
+        "0-59 0-23 * * *",
+        "7 3 30 12 5",
+    ],
+)
+def test_fires_are_those_of_a_walk_through_every_minute(zone: str, day: str, text: str) -> None:
+    """Around transitions of every kind the engine agrees with looking at each minute."""
+    cron = parse_cron(text)
+    assert _engine(cron, zone, day) == _walked(cron, zone, day)
+
+
+@settings(deadline=None, max_examples=120)
+@given(cron_texts(), st.sampled_from(_TRANSITIONS))
+def test_generated_fires_are_those_of_a_walk(text: str, where: tuple[str, str]) -> None:
+    """What holds for chosen expressions around transitions holds for generated ones."""
+    cron = parse_cron(text)
+    assert _engine(cron, *where) == _walked(cron, *where)
+
+
+@pytest.mark.parametrize(
+    ("text", "zone", "after", "fires"),
+    [
+        # the spring gap of Berlin, 02:00 to 03:00 local, ends at 01:00 UTC
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-03-29T00:00",
+            ["2026-03-29T01:00", "2026-03-30T00:30"],
+        ),
+        (
+            "0,30 2,3 29 3 *",
+            "Europe/Berlin",
+            "2026-03-29T00:00",
+            ["2026-03-29T01:00", "2026-03-29T01:30"],
+        ),
+        (
+            "*/30 2 29 3 *",
+            "Europe/Berlin",
+            "2026-03-29T00:00",
+            ["2027-03-29T00:00", "2027-03-29T00:30"],
+        ),
+        # the repeat of Berlin, 02:00 to 03:00 local, is 00:00 to 02:00 UTC
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-10-25T00:00",
+            ["2026-10-25T00:30", "2026-10-26T01:30"],
+        ),
+        (
+            "*/30 2 * * *",
+            "Europe/Berlin",
+            "2026-10-25T00:00",
+            ["2026-10-25T00:30", "2026-10-25T01:00"],
+        ),
+        # asked in the second pass, a fixed time of the first pass is over
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-10-25T01:10",
+            ["2026-10-26T01:30", "2026-10-27T01:30"],
+        ),
+        # half an hour in Lord Howe, 02:00 to 02:30 local, ends at 15:30 UTC
+        (
+            "15,45 2 4 10 *",
+            "Australia/Lord_Howe",
+            "2026-10-03T00:00",
+            ["2026-10-03T15:30", "2026-10-03T15:45"],
+        ),
+        # Apia went from the end of 29 December to 31 December 00:00 local, 10:00 UTC
+        ("0 2 * * *", "Pacific/Apia", "2011-12-29T12:30", ["2011-12-30T10:00", "2011-12-30T12:00"]),
+        (
+            "0 2,14 30 12 *",
+            "Pacific/Apia",
+            "2011-01-01T00:00",
+            ["2011-12-30T10:00", "2012-12-29T12:00"],
+        ),
+        (
+            "*/5 * 30 12 *",
+            "Pacific/Apia",
+            "2011-01-01T00:00",
+            ["2012-12-29T10:00", "2012-12-29T10:05"],
+        ),
+    ],
+)
+def test_dst_follows_crontab(text: str, zone: str, after: str, fires: list[str]) -> None:
+    """A fixed time runs once, after the gap or on the first pass; others follow the clock."""
+    times = cron_times(parse_cron(text), ZoneInfo(zone), after=_utc(after)[0])
+    assert list(itertools.islice(times, 2)) == _utc(*fires)
+
+
+@settings(deadline=None, max_examples=80)
+@given(
+    cron_texts(),
+    st.sampled_from(sorted({zone for zone, _ in _TRANSITIONS})),
+    _instants(1975, 2060),
+    st.data(),
+)
+def test_a_stream_may_be_cut_anywhere(
+    text: str, zone: str, after: datetime, data: st.DataObject
+) -> None:
+    """Fires are increasing, in bounds, and the same when the stream is resumed at any point."""
+    cron, tz = parse_cron(text), ZoneInfo(zone)
+    fires = list(itertools.islice(cron_times(cron, tz, after=after), 20))
+    assert all(a < b for a, b in itertools.pairwise([after, *fires]))
+    assert all(fire.tzinfo is UTC for fire in fires)
+    cut = data.draw(st.integers(0, len(fires) - 1))
+    assert list(cron_times(cron, tz, after=after, until=fires[cut])) == fires[: cut + 1]
+    resumed = cron_times(cron, tz, after=fires[cut], until=fires[-1])
+    assert list(resumed) == fires[cut + 1 :]
+    just_before = fires[cut] - timedelta(microseconds=1)
+    assert next(cron_times(cron, tz, after=just_before)) == fires[cut]
+
+
+def test_leap_days_come_in_leap_years_until_the_end() -> None:
+    """29 February comes in leap years only, and the stream ends by itself in the year 9999."""
+    after = datetime(2026, 1, 1, tzinfo=UTC)
+    years = [fire.year for fire in cron_times(parse_cron("0 0 29 2 *"), _UTC_ZONE, after=after)]
+    assert years[:3] == [2028, 2032, 2036]
+    assert 2100 not in years
+    assert years[-1] == 9996
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Etc/GMT+12", "Europe/Berlin"])
+@pytest.mark.parametrize("text", ["* * * * *", "0 0 * * *", "0 12 31 12 *", "0 0 1 1 *"])
+def test_the_ends_of_the_calendar_are_safe(zone: str, text: str) -> None:
+    """The first and last representable instants neither fail nor loop."""
+    cron, tz = parse_cron(text), ZoneInfo(zone)
+    first = datetime.min.replace(tzinfo=UTC)
+    last = datetime.max.replace(tzinfo=UTC)
+    assert next(cron_times(cron, tz, after=first)).year <= 2
+    assert list(cron_times(cron, tz, after=last)) == []
+    assert list(cron_times(cron, tz, after=last, until=first)) == []
+    assert list(cron_times(cron, tz, after=first, until=first)) == []
+
+
+@pytest.mark.parametrize(
+    ("zone", "year"), [("Africa/Monrovia", 1972), ("Europe/Amsterdam", 1937), ("Asia/Manila", 1844)]
+)
+def test_offsets_with_seconds_keep_whole_local_minutes(zone: str, year: int) -> None:
+    """Where offsets had seconds, each fire is a whole minute locally or the end of a gap."""
+    tz, start = ZoneInfo(zone), datetime(year, 1, 1, tzinfo=UTC)
+    end = start.replace(year=year + 1)
+    fires = list(cron_times(parse_cron("30 */6 * * *"), tz, after=start, until=end))
+    assert all(fire.astimezone(tz).minute == 30 for fire in fires)
+    assert all(fire.astimezone(tz).second == 0 for fire in fires)
+    nightly = list(cron_times(parse_cron("30 0 * * *"), tz, after=start, until=end))
+    assert 364 <= len(nightly) <= 367
+
+
+def test_bounds_need_a_zone() -> None:
+    """A naive bound is refused at the call, not at the first fire."""
+    cron = parse_cron("@daily")
+    aware, naive = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1)  # noqa: DTZ001
+    with pytest.raises(ValueError, match="need a zone"):
+        cron_times(cron, _UTC_ZONE, after=naive)
+    with pytest.raises(ValueError, match="need a zone"):
+        interval_times(timedelta(hours=1), timedelta(0), after=aware, until=naive)
+
+
+def test_bounds_in_another_zone_name_the_same_instants() -> None:
+    """Bounds may be in any zone; fires are in UTC all the same."""
+    after = datetime(2026, 1, 1, 8, tzinfo=ZoneInfo("Asia/Shanghai"))
+    times = cron_times(parse_cron("0 8 * * *"), ZoneInfo("Asia/Shanghai"), after=after)
+    assert next(times) == datetime(2026, 1, 2, 0, tzinfo=UTC)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.timedeltas(timedelta(seconds=1), timedelta(days=400)),
+    st.timedeltas(timedelta(days=-400), timedelta(days=400)),
+    _instants(1960, 2100),
+)
+def test_intervals_count_from_the_epoch(
+    every: timedelta, offset: timedelta, after: datetime
+) -> None:
+    """Interval times are exactly the instants a whole number of periods after epoch + offset."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    until = after + 5 * every
+    fires = list(interval_times(every, offset, after=after, until=until))
+    assert len(fires) == 5
+    assert all(after < fire <= until for fire in fires)
+    assert all((fire - epoch - offset) % every == timedelta(0) for fire in fires)
+
+
+def test_an_interval_must_be_positive_and_ends_cleanly() -> None:
+    """A period of zero is refused; a stream without bound ends with the year 9999."""
+    after = datetime(2026, 1, 1, tzinfo=UTC)
+    with pytest.raises(ValueError, match="positive"):
+        interval_times(timedelta(0), timedelta(0), after=after)
+    decades = list(interval_times(timedelta(days=3650), timedelta(0), after=after))
+    assert decades[-1].year > 9980
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.sets(st.integers(0, 50)), max_size=4))
+def test_merging_is_an_ordered_union(minute_sets: list[set[int]]) -> None:
+    """Merged streams hold every instant of any stream, once, in order."""
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    streams = [iter([epoch + n * _MINUTE for n in sorted(minutes)]) for minutes in minute_sets]
+    union = sorted(set().union(*minute_sets))
+    assert list(merge_times(*streams)) == [epoch + n * _MINUTE for n in union]
+
+
+def test_merging_is_lazy() -> None:
+    """Endless streams can be merged: only what is asked for is computed."""
+    after = datetime(2026, 1, 1, tzinfo=UTC)
+    hourly = cron_times(parse_cron("@hourly"), _UTC_ZONE, after=after)
+    often = interval_times(timedelta(minutes=30), timedelta(0), after=after)
+    merged = list(itertools.islice(merge_times(hourly, often), 4))
+    assert merged == [after + n * timedelta(minutes=30) for n in range(1, 5)]
