@@ -1,7 +1,7 @@
 """Settings of every process, from the environment.
 
-Temporal's own settings (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, `TEMPORAL_TLS*`,
-`TEMPORAL_PROFILE`) are Temporal's to define and are read by `shared.temporal`.
+Temporal's own settings (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`,
+`TEMPORAL_TLS*`, `TEMPORAL_PROFILE`) are Temporal's to define and are read by `shared.temporal`.
 """
 
 from functools import cache
@@ -22,7 +22,8 @@ class Settings(BaseSettings):
     tenant: str | None = Field(None, description="Tenant of commands that name none")
     task_queue: str = Field("taskflow", description="Temporal task queue of runs")
     plugin_url: str = Field(
-        "http://127.0.0.1:8089", description="Base URL of the plugin runtime; never taken from a task"
+        "http://127.0.0.1:8089",
+        description="Base URL of the plugin runtime; never taken from a task",
     )
     policy_file: Path = Field(
         ROOT / "config/tasks/default_policy.yaml", description="Defaults, limits and feature flags"

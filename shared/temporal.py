@@ -35,10 +35,10 @@ def address() -> str:
     return str(connect_options()["target_host"])
 
 
-async def connect(*, timeout: float = 10.0, runtime: Runtime | None = None) -> Client:
+async def connect(*, patience: float = 10.0, runtime: Runtime | None = None) -> Client:
     """A client that speaks our pydantic models.
 
-    Errors: `TemporalUnreachable` after `timeout` seconds or a refused connection.
+    Errors: `TemporalUnreachable` after `patience` seconds or a refused connection.
     """
     options = connect_options()
     target = str(options["target_host"])
@@ -46,7 +46,7 @@ async def connect(*, timeout: float = 10.0, runtime: Runtime | None = None) -> C
         return await Client.connect(
             **options,  # type: ignore[arg-type]  # the dictionary is Temporal's own TypedDict
             data_converter=pydantic_data_converter,
-            connect_timeout=timedelta(seconds=timeout),
+            connect_timeout=timedelta(seconds=patience),
             runtime=runtime,
         )
     except (RuntimeError, OSError, ValueError) as error:
@@ -58,7 +58,13 @@ async def connect(*, timeout: float = 10.0, runtime: Runtime | None = None) -> C
 
 def _reason(error: BaseException) -> str:
     text = str(error)
-    for known in ("Connection refused", "timed out", "certificate", "dns error", "PermissionDenied"):
+    for known in (
+        "Connection refused",
+        "timed out",
+        "certificate",
+        "dns error",
+        "PermissionDenied",
+    ):
         if known.lower() in text.lower():
             return known.lower()
     return text.splitlines()[0][:160] if text else type(error).__name__

@@ -1,0 +1,38 @@
+"""Names and types of the search attributes on schedules and runs."""
+
+from typing import Literal
+
+TENANT_ID = "TenantId"
+TASK_ID = "TaskId"
+PLUGIN_ID = "PluginId"
+TASK_STATUS = "TaskStatus"
+TRIGGER_KIND = "TriggerKind"
+ERROR_CODE = "ErrorCode"
+SLA_STATUS = "SlaStatus"
+TRIGGER_TIME = "TriggerTime"
+ACTUAL_START = "ActualStart"
+RETRY_COUNT = "RetryCount"
+DURATION_MS = "DurationMs"
+
+SEARCH_ATTRIBUTES: dict[str, Literal["Keyword", "Datetime", "Int"]] = {
+    TENANT_ID: "Keyword",
+    TASK_ID: "Keyword",
+    PLUGIN_ID: "Keyword",
+    TASK_STATUS: "Keyword",
+    TRIGGER_KIND: "Keyword",
+    ERROR_CODE: "Keyword",
+    SLA_STATUS: "Keyword",
+    TRIGGER_TIME: "Datetime",
+    ACTUAL_START: "Datetime",
+    RETRY_COUNT: "Int",
+    DURATION_MS: "Int",
+}
+
+REASON_MEMO = "reason"
+"""Memo field of a run that did not succeed: why, in a sentence."""
+
+TASK_RUN = "TaskRun"
+"""Name of the workflow type of a run; pinned."""
+
+EXECUTE_PLUGIN = "execute_plugin"
+"""Name of the activity that calls a plugin; pinned."""

@@ -1,0 +1,66 @@
+"""Ids of schedules and runs: built here and parsed back here, nowhere else.
+
+A scheduled run's id ends in `-<nominal time>` because Temporal appends exactly that to the workflow
+id of a schedule's action; the other kinds follow the same reading order.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
+_SCHEDULE = re.compile(rf"task/(?P<tenant>{NAME})/(?P<task>{NAME})")
+_SCHEDULED = re.compile(
+    rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})-(?P<at>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", re.ASCII
+)
+_KEYED = re.compile(rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})/(?P<kind>manual)/(?P<key>[^/]+)")
+
+
+def schedule_id(tenant_id: str, task_id: str) -> str:
+    """`task/acme/daily-report`: the Temporal Schedule of a task."""
+    return f"task/{tenant_id}/{task_id}"
+
+
+def parse_schedule_id(text: str) -> tuple[str, str] | None:
+    """(tenant_id, task_id) of a schedule of ours, else None."""
+    found = _SCHEDULE.fullmatch(text)
+    return (found["tenant"], found["task"]) if found else None
+
+
+def run_id_prefix(tenant_id: str, task_id: str) -> str:
+    """What a schedule's action carries; Temporal appends `-` and the nominal time in seconds."""
+    return f"run/{tenant_id}/{task_id}"
+
+
+def scheduled_run_id(tenant_id: str, task_id: str, nominal_time: datetime) -> str:
+    """`run/acme/daily-report-2026-11-23T02:00:00Z`: one run for one nominal time."""
+    at = nominal_time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{run_id_prefix(tenant_id, task_id)}-{at}"
+
+
+def manual_run_id(tenant_id: str, task_id: str, key: str) -> str:
+    """`run/acme/daily-report/manual/<key>`: one run for one key."""
+    return f"{run_id_prefix(tenant_id, task_id)}/manual/{key}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunId:
+    """What a run's id says: whose it is, and its nominal time or its key."""
+
+    tenant_id: str
+    task_id: str
+    nominal_time: datetime | None
+    key: str | None
+
+
+def parse_run_id(text: str) -> RunId | None:
+    """The parts of a run id of ours, else None."""
+    if found := _SCHEDULED.fullmatch(text):
+        try:
+            at = datetime.fromisoformat(found["at"])
+        except ValueError:
+            return None
+        return RunId(found["tenant"], found["task"], at, None)
+    if found := _KEYED.fullmatch(text):
+        return RunId(found["tenant"], found["task"], None, found["key"])
+    return None

@@ -1,0 +1,67 @@
+"""The policy file: default values, limits and feature flags, for all and per tenant."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, SerializeAsAny
+
+from domain.document import Document
+from domain.duration import Duration
+from domain.layers import TaskDefaults, said
+from domain.problems import InvalidInput, problems_of
+from domain.task import Flags, Model, Name, Sla, TaskPolicy
+from pydantic import ValidationError
+
+
+class Limits(Model):
+    """What a registration may ask for."""
+
+    min_interval: Duration
+    max_tasks_per_file: Annotated[int, Field(ge=1)]
+
+
+class TenantPolicy(Model):
+    """Where one tenant differs from the rest of the policy file."""
+
+    flags: dict[str, bool] = {}
+    defaults: SerializeAsAny[TaskDefaults] = TaskDefaults()  # type: ignore[valid-type]
+    min_interval: Duration | None = None
+
+
+class Policy(Model):
+    """A whole policy file."""
+
+    flags: Flags
+    limits: Limits
+    defaults: TaskPolicy
+    sla_defaults: Sla
+    tenants: dict[Name, TenantPolicy] = {}
+
+    def defaults_of(self, tenant_id: str) -> dict[str, Any]:
+        """What the file says for the tenant's tasks beyond the defaults for all."""
+        tenant = self.tenants.get(tenant_id)
+        return said(tenant.defaults) if tenant else {}
+
+    def min_interval_of(self, tenant_id: str) -> Any:
+        """The least time between two fires of one of the tenant's tasks."""
+        tenant = self.tenants.get(tenant_id)
+        own = tenant.min_interval if tenant else None
+        return own if own is not None else self.limits.min_interval
+
+    def flags_of(self, tenant_id: str, overrides: dict[str, bool]) -> Flags:
+        """The flags that hold for a tenant; the environment's overrides come before everything."""
+        tenant = self.tenants.get(tenant_id)
+        return Flags.model_validate(
+            {
+                **self.flags.model_dump(by_alias=True),
+                **(tenant.flags if tenant else {}),
+                **overrides,
+            }
+        )
+
+
+def read_policy(document: Document) -> Policy:
+    """The policy a document holds. Errors: `InvalidInput` with every problem."""
+    try:
+        return Policy.model_validate(document.data)
+    except ValidationError as error:
+        raise InvalidInput(document.placed(problems_of(error))) from error

@@ -1,0 +1,97 @@
+"""What goes into a run and what comes out: the payloads of the workflow and its activities.
+
+They are stored in Temporal's histories. Fields are added, with a default, and never renamed.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from domain.duration import Duration
+from domain.states import RunState
+from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Params, Task
+
+
+class Payload(BaseModel):
+    """Read leniently: a worker of yesterday meets the fields of tomorrow."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class TriggerKind(StrEnum):
+    """What made a run."""
+
+    CRON = "cron"
+    INTERVAL = "interval"
+    ONE_OFF = "one_off"
+    EVENT = "event"
+    MANUAL = "manual"
+
+
+class ManualFire(Payload):
+    """Who asked for a run by hand, when, and with what."""
+
+    at: datetime
+    payload: JsonValue = None
+
+
+class TaskRunInput(Payload):
+    """The argument of `TaskRun`; a schedule's action carries it with no `manual`."""
+
+    task: Task
+    manual: ManualFire | None = None
+
+
+class Fire(Payload):
+    """Why and for when a run is: part of every call to the plugin."""
+
+    kind: TriggerKind
+    nominal_time: datetime
+    trigger_time: datetime
+    payload: JsonValue = None
+
+
+class ExecuteInput(Payload):
+    """The argument of `execute_plugin`; one value for all attempts of a run."""
+
+    tenant_id: str
+    task_id: str
+    plugin_id: str
+    params: Params
+    trigger: Fire
+    timeout: Duration
+
+
+class ExecuteResult(Payload):
+    """What `execute_plugin` gives back; a failed attempt is an error instead."""
+
+    status: RunState
+    attempt: int
+    result: JsonValue = None
+    reason: str | None = None
+
+
+class TaskRunResult(Payload):
+    """The result of a run that did not fail."""
+
+    status: RunState
+    retry_count: int = 0
+    duration_ms: int = 0
+    result: JsonValue = None
+    reason: str | None = None
+
+
+def kind_of(task: Task, nominal_time: datetime) -> TriggerKind:
+    """Which of a task's triggers a scheduled nominal time belongs to: the first that fits."""
+    for trigger in task.triggers:
+        match trigger:
+            case OneOffTrigger(at=at) if at == nominal_time:
+                return TriggerKind.ONE_OFF
+            case IntervalTrigger(every=every, offset=offset):
+                since_epoch = nominal_time.timestamp() - offset.total_seconds()
+                if since_epoch % every.total_seconds() == 0:
+                    return TriggerKind.INTERVAL
+    if any(isinstance(trigger, CronTrigger) for trigger in task.triggers):
+        return TriggerKind.CRON
+    return TriggerKind.INTERVAL

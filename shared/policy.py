@@ -1,0 +1,50 @@
+"""The policy file on disk: read when it changes, never on a run's time."""
+
+from pathlib import Path
+
+from domain.document import parse_yaml
+from domain.policy import Policy, read_policy
+from domain.problems import InvalidInput
+from domain.task import Flags
+from shared.files import read_text
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy in a file. Errors: `InvalidInput` with every problem, its source the path."""
+    try:
+        return read_policy(parse_yaml(read_text(path)))
+    except InvalidInput as error:
+        raise InvalidInput(error.problems, str(path)) from error
+
+
+class PolicyFlags:
+    """The feature flags as the policy file says them now, the environment's overrides first.
+
+    A file that became unreadable or wrong keeps the last good flags, and says so through `warn`.
+    """
+
+    def __init__(self, path: Path, overrides: dict[str, bool]) -> None:
+        self._path = path
+        self._overrides = overrides
+        self._policy = load_policy(path)
+        self._stamp = self._read_stamp()
+        self.warning: str | None = None
+
+    def of(self, tenant_id: str) -> Flags:
+        """The tenant's flags; costs one `stat` when the file has not changed."""
+        stamp = self._read_stamp()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._policy = load_policy(self._path)
+                self.warning = None
+            except InvalidInput as error:
+                self.warning = f"{self._path}: {error}; the last good policy stays in force"
+        return self._policy.flags_of(tenant_id, self._overrides)
+
+    def _read_stamp(self) -> tuple[int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_mtime_ns, stat.st_size

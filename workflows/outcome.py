@@ -1,0 +1,55 @@
+"""How an execution ended, as a value, whatever way Temporal told it."""
+
+from dataclasses import dataclass
+
+from pydantic import JsonValue
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    RetryState,
+    TimeoutError,  # noqa: A004 - Temporal's own name for it
+    TimeoutType,
+    is_cancelled_exception,
+)
+
+from domain.run import ExecuteResult
+from domain.states import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end state of a run and what explains it."""
+
+    state: RunState
+    attempts: int
+    result: JsonValue = None
+    error_code: str | None = None
+    reason: str | None = None
+
+
+def outcome_of_result(result: ExecuteResult) -> Outcome:
+    """An execution that gave an answer."""
+    return Outcome(result.status, result.attempt, result=result.result, reason=result.reason)
+
+
+def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:
+    """An execution that was cancelled, or whose last attempt failed."""
+    if is_cancelled_exception(error):
+        return Outcome(RunState.CANCELLED, 1, reason="cancelled while its plugin was being called")
+    cause = error.cause if isinstance(error, ActivityError) else error
+    if isinstance(cause, ApplicationError):
+        attempts = cause.details[0]["attempt"] if cause.details else 1
+        return Outcome(
+            RunState.FAILED, attempts, error_code=cause.type or "UNKNOWN", reason=cause.message
+        )
+    reached = isinstance(error, ActivityError) and (
+        error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
+    )
+    attempts = max_attempts if reached else 1
+    if isinstance(cause, TimeoutError) and cause.type is TimeoutType.HEARTBEAT:
+        reason = "the worker that called the plugin stopped reporting"
+        return Outcome(RunState.FAILED, attempts, error_code="WORKER_LOST", reason=reason)
+    if isinstance(cause, TimeoutError):
+        reason = "the plugin did not answer within the task's timeout"
+        return Outcome(RunState.FAILED, attempts, error_code="PLUGIN_TIMEOUT", reason=reason)
+    return Outcome(RunState.FAILED, attempts, error_code="INTERNAL", reason=str(cause or error))

@@ -1,0 +1,41 @@
+"""A run told in a few lines of Markdown, for Temporal's Web UI and `taskflow show`."""
+
+from datetime import datetime, timedelta
+
+from domain.run import Fire
+from domain.states import STATES, RunState
+from domain.task import Task
+from workflows.outcome import Outcome
+
+
+def tell(
+    task: Task,
+    fire: Fire,
+    state: RunState,
+    started: datetime,
+    outcome: Outcome | None,
+    now: datetime,
+) -> str:
+    """The run's current details: state first, then why, when and what."""
+    lines = [f"**{state}** - {STATES[state].meaning}"]
+    if outcome and outcome.reason:
+        code = f"`{outcome.error_code}`: " if outcome.error_code else ""
+        lines.append(f"- why: {code}{outcome.reason}")
+    lines += [
+        f"- task: `{task.tenant_id}/{task.task_id}`, plugin `{task.plugin_id}`",
+        f"- trigger: {fire.kind}, nominal time {_utc(fire.nominal_time)}",
+        f"- started: {_utc(started)}{_late(started - fire.trigger_time)}",
+    ]
+    if outcome:
+        seconds = (now - started).total_seconds()
+        attempts = "1 attempt" if outcome.attempts == 1 else f"{outcome.attempts} attempts"
+        lines.append(f"- ended: {_utc(now)}, after {seconds:.1f} s and {attempts}")
+    return "\n".join(lines)
+
+
+def _utc(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _late(delay: timedelta) -> str:
+    return f", {delay.total_seconds():.1f} s after its time" if delay > timedelta(seconds=1) else ""

@@ -1,0 +1,156 @@
+"""`TaskRun`: one fire of one task, from its trigger to its end state."""
+
+import asyncio
+from datetime import UTC, timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy, SearchAttributeUpdate
+from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.workflow import ActivityCancellationType
+
+with workflow.unsafe.imports_passed_through():
+    from domain.attributes import REASON_MEMO, TASK_RUN
+    from domain.run import ExecuteInput, Fire, TaskRunInput, TaskRunResult, TriggerKind, kind_of
+    from domain.states import RunState, check_move
+    from domain.trace import trace_id
+    from workflows import attributes as sa
+    from workflows.interfaces import execute_plugin
+    from workflows.outcome import Outcome, outcome_of_error, outcome_of_result
+    from workflows.story import tell
+
+ANSWER_MARGIN = timedelta(seconds=5)
+"""Temporal gives an attempt this much longer than its own deadline, which can say more."""
+
+
+@workflow.defn(name=TASK_RUN)
+class TaskRun:
+    """A run: wait for its time, be admitted, execute, recover, settle."""
+
+    @workflow.init
+    def __init__(self, request: TaskRunInput) -> None:
+        self._task = request.task
+        self._fire = _fire_of(request)
+        self._started = workflow.now()
+        self._state = RunState.PENDING
+
+    @workflow.run
+    async def run(self, request: TaskRunInput) -> TaskRunResult:
+        """The story of a run.
+
+        Errors: `ApplicationError` whose type is the error code when the run ends `FAILED`, so that
+        Temporal shows it failed too; the cancellation itself when it ends `CANCELLED`.
+        """
+        self._admit()
+        try:
+            outcome = await self._execute()
+        except (ActivityError, asyncio.CancelledError) as error:
+            outcome = outcome_of_error(error, request.task.retry.max_attempts)
+            self._settle(outcome)
+            if outcome.state is RunState.CANCELLED:
+                raise
+            raise ApplicationError(
+                outcome.reason or "", type=outcome.error_code, non_retryable=True
+            ) from error
+        return self._settle(outcome)
+
+    def _admit(self) -> None:
+        """A run that needs nothing goes straight on."""
+        self._move(RunState.RUNNING)
+        workflow.upsert_search_attributes(
+            [
+                sa.TASK_STATUS.value_set(self._state),
+                sa.TRIGGER_KIND.value_set(self._fire.kind),
+                sa.TRIGGER_TIME.value_set(self._fire.trigger_time),
+                sa.ACTUAL_START.value_set(self._started),
+            ]
+        )
+
+    async def _execute(self) -> Outcome:
+        """Call the plugin until it has done its work or the task's retry policy gives up."""
+        task, retry = self._task, self._task.retry
+        result = await workflow.execute_activity(
+            execute_plugin,
+            ExecuteInput(
+                tenant_id=task.tenant_id,
+                task_id=task.task_id,
+                plugin_id=task.plugin_id,
+                params=task.params,
+                trigger=self._fire,
+                timeout=task.timeout,
+            ),
+            start_to_close_timeout=task.timeout + ANSWER_MARGIN,
+            heartbeat_timeout=task.heartbeat_timeout,
+            retry_policy=RetryPolicy(
+                initial_interval=retry.initial_interval,
+                backoff_coefficient=retry.backoff,
+                maximum_interval=retry.max_interval,
+                maximum_attempts=retry.max_attempts,
+                non_retryable_error_types=retry.non_retryable,
+            ),
+            # The run ends only when the call is closed: no plugin works on for a run that is over.
+            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+            summary=task.plugin_id,
+        )
+        return outcome_of_result(result)
+
+    def _settle(self, outcome: Outcome) -> TaskRunResult:
+        """Make the end known: search attributes, the reason, the story."""
+        self._move(outcome.state, outcome)
+        duration = round((workflow.now() - self._started) / timedelta(milliseconds=1))
+        retries = max(0, outcome.attempts - 1)
+        updates: list[SearchAttributeUpdate[Any]] = [
+            sa.TASK_STATUS.value_set(self._state),
+            sa.RETRY_COUNT.value_set(retries),
+            sa.DURATION_MS.value_set(duration),
+        ]
+        if outcome.error_code:
+            updates.append(sa.ERROR_CODE.value_set(outcome.error_code))
+        workflow.upsert_search_attributes(updates)
+        if outcome.reason:
+            workflow.upsert_memo({REASON_MEMO: outcome.reason[:500]})
+        workflow.logger.info(
+            "run ended",
+            extra={
+                "action": "run_ended",
+                "task_id": self._task.task_id,
+                "tenant_id": self._task.tenant_id,
+                "run_id": workflow.info().workflow_id,
+                "trigger_time": self._fire.trigger_time,
+                "actual_start": self._started,
+                "duration_ms": duration,
+                "status": self._state,
+                "retry_count": retries,
+                "error_code": outcome.error_code,
+                "trace_id": trace_id(workflow.info().workflow_id, workflow.info().run_id),
+            },
+        )
+        return TaskRunResult(
+            status=self._state,
+            retry_count=retries,
+            duration_ms=duration,
+            result=outcome.result,
+            reason=outcome.reason,
+        )
+
+    def _move(self, state: RunState, outcome: Outcome | None = None) -> None:
+        self._state = check_move(self._state, state)
+        workflow.set_current_details(
+            tell(self._task, self._fire, state, self._started, outcome, workflow.now())
+        )
+
+
+def _fire_of(request: TaskRunInput) -> Fire:
+    """Kind, nominal time and trigger time; a run by hand carries them, a schedule sets them."""
+    if request.manual:
+        at = request.manual.at
+        return Fire(
+            kind=TriggerKind.MANUAL,
+            nominal_time=at,
+            trigger_time=at,
+            payload=request.manual.payload,
+        )
+    info = workflow.info()
+    nominal = info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
+    nominal = nominal.astimezone(UTC)
+    return Fire(kind=kind_of(request.task, nominal), nominal_time=nominal, trigger_time=nominal)
