@@ -1,0 +1,16 @@
+"""A plugin runtime that does what it is told: the outside world of demo, tests and benchmarks.
+
+It listens on a real socket and speaks the plugin contract, `POST /plugin/runtime/{id}/execute`.
+Under `/control` a test says how each plugin behaves (how long it takes, which delivery fails and
+how) and reads back what arrived. Every delivery is written to a synced log, so that what the
+plugins really did can be proved after any process was killed, the sandbox included.
+
+- `knobs`: how one plugin behaves, and the script language of outcomes;
+- `ledger`: what is known of every idempotency key, without I/O;
+- `journal`: the log on disk, with group commit;
+- `wire`: answers, and broken answers, on one connection;
+- `runtime`: the execute route; `control`: the routes of the test; `server`: the process;
+- `client`: a small typed client of the control routes.
+
+    python -m sandbox --host 127.0.0.1 --port 9700 --log sandbox.jsonl
+"""

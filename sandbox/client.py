@@ -1,0 +1,136 @@
+"""A client of the sandbox's control routes, for tests, demo and benchmarks.
+
+async with SandboxClient("http://127.0.0.1:9700") as sandbox:
+    await sandbox.configure("report-builder", script=["503", "ok"])
+    ...
+    assert len(await sandbox.deliveries(task_id="daily-report")) == 2
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Self
+
+import httpx
+from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, TypeAdapter
+
+
+class Delivery(BaseModel):
+    """One delivery to a plugin, as the sandbox saw it.
+
+    `delivery` counts from 1 within the key. `ended_at`, `outcome` and `effect` are None while it
+    is under way; `effect` also when the delivery stands for no effect.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    delivery: int
+    attempt: int
+    fence: int
+    plugin_id: str
+    tenant_id: str
+    task_id: str
+    run_id: str
+    traceparent: str
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    outcome: str | None
+    effect: int | None
+
+
+class _Deliveries(BaseModel):
+    deliveries: list[Delivery]
+
+
+_DELIVERIES = TypeAdapter(_Deliveries)
+
+
+class SandboxError(Exception):
+    """The sandbox refused a control request; the message is its status and body."""
+
+
+class SandboxClient:
+    """Sets and reads the plugins of one sandbox.
+
+    `base_url` as the sandbox prints it. Methods raise SandboxError when the sandbox refuses and
+    httpx.TransportError when it cannot be reached.
+    """
+
+    def __init__(self, base_url: str, *, timeout: float = 30.0) -> None:
+        """`timeout` in seconds, for each request."""
+        # trust_env off: a proxy of the environment has no business between two local processes.
+        self._http = httpx.AsyncClient(base_url=base_url, timeout=timeout, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def configure(
+        self,
+        plugin_id: str,
+        *,
+        latency: float = 0.0,
+        script: Sequence[str] = ("ok",),
+        result: JsonValue = None,
+    ) -> None:
+        """Set all knobs of a plugin: `latency` in seconds, `script` as in `sandbox.knobs`."""
+        knobs: dict[str, JsonValue] = {
+            "latency": latency,
+            "script": list(script),
+            "result": result,
+        }
+        await self._call("PUT", f"/control/plugins/{plugin_id}", json=knobs)
+
+    async def remove(self, plugin_id: str) -> None:
+        """Take the knobs of a plugin away: it succeeds at once again."""
+        await self._call("DELETE", f"/control/plugins/{plugin_id}")
+
+    async def deliveries(
+        self,
+        *,
+        plugin_id: str | None = None,
+        task_id: str | None = None,
+        key: str | None = None,
+    ) -> list[Delivery]:
+        """Deliveries since the last reset in order of arrival; None asks for any."""
+        wanted = {"plugin_id": plugin_id, "task_id": task_id, "key": key}
+        params = {name: value for name, value in wanted.items() if value is not None}
+        answer = await self._call("GET", "/control/deliveries", params=params)
+        return _DELIVERIES.validate_json(answer.content).deliveries
+
+    async def reset(self) -> None:
+        """Knobs back to the config file, memory empty; the log keeps its lines, with a mark."""
+        await self._call("POST", "/control/reset")
+
+    async def wait_ready(self, seconds: float = 10.0) -> None:
+        """Return when the sandbox answers; raises TimeoutError after so many seconds."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                await self._call("GET", "/healthz")
+            except httpx.TransportError as error:
+                if time.monotonic() > end:
+                    raise TimeoutError(f"no sandbox at {self._http.base_url}") from error
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: JsonValue = None,
+        params: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        answer = await self._http.request(method, path, json=json, params=params)
+        if answer.is_error:
+            raise SandboxError(f"{method} {path}: {answer.status_code} {answer.text}")
+        return answer

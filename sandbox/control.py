@@ -1,0 +1,72 @@
+"""The app: the execute route, and the control routes with which a test sets and reads plugins.
+
+Control routes answer JSON; every refusal is problem+json.
+
+- `PUT /control/plugins/{plugin_id}` with `{latency, script, result}` -> 200 the knobs as set
+  (what is left out goes back to its default)
+- `GET /control/plugins` -> `{"plugins": {plugin_id: knobs}}`
+- `DELETE /control/plugins/{plugin_id}` -> 204, also when there was nothing
+- `GET /control/deliveries?plugin_id=&task_id=&key=` -> `{"deliveries": [...]}`, by arrival
+- `POST /control/reset` -> 204; knobs are those of the config file again, memory is empty
+- `GET /healthz` -> `{"status": "ok"}`
+"""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, Response
+from starlette.routing import Route
+
+from sandbox import problems
+from sandbox.journal import Journal
+from sandbox.knobs import Knobs, PluginId
+from sandbox.runtime import PluginRuntime
+
+
+def create_app(runtime: PluginRuntime, journal: Journal) -> FastAPI:
+    """The ASGI app of the sandbox; it closes the journal when it shuts down."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await journal.close()
+
+    app = FastAPI(title="sandbox", docs_url=None, redoc_url=None, lifespan=lifespan)
+    problems.install(app)
+    # First in the list, so that a request of a benchmark is matched at once.
+    execute = Route("/plugin/runtime/{plugin_id}/execute", runtime, methods=["POST"])
+    app.router.routes.insert(0, execute)
+    _add_control(app, runtime)
+    return app
+
+
+def _add_control(app: FastAPI, runtime: PluginRuntime) -> None:
+    @app.put("/control/plugins/{plugin_id}")
+    async def configure(plugin_id: PluginId, knobs: Knobs) -> Knobs:
+        runtime.knobs[plugin_id] = knobs
+        return knobs
+
+    @app.get("/control/plugins")
+    async def plugins() -> dict[str, dict[str, Knobs]]:
+        return {"plugins": runtime.knobs}
+
+    @app.delete("/control/plugins/{plugin_id}", status_code=204)
+    async def remove(plugin_id: PluginId) -> None:
+        runtime.knobs.pop(plugin_id, None)
+
+    @app.get("/control/deliveries")
+    async def deliveries(
+        plugin_id: str | None = None, task_id: str | None = None, key: str | None = None
+    ) -> Response:
+        found = runtime.ledger.find(plugin_id=plugin_id, task_id=task_id, key=key)
+        body = json.dumps({"deliveries": [entry.view() for entry in found]})
+        return Response(body, media_type="application/json")
+
+    @app.post("/control/reset", status_code=204)
+    async def reset() -> None:
+        await runtime.reset()
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}

@@ -1,0 +1,180 @@
+"""What the sandbox knows of every idempotency key: deliveries, fences and effects. No I/O.
+
+The rules live here. One effect per key, whatever happens: whoever comes later, or comes at the
+same time, gets the first effect again. A delivery is stale when a higher fence was seen for its
+key; it is asked again right before the effect, since a newer holder may have come meanwhile.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, NotRequired
+
+from pydantic import JsonValue
+from typing_extensions import TypedDict
+
+
+class DeliveryLine(TypedDict):
+    """One line of the log: a delivery arrived (`start`) or is over (`end`).
+
+    `delivery` counts from 1 within the key; `at` is RFC 3339 in UTC with microseconds. `outcome`
+    and `effect` are null on `start`; on `end` the outcome is the word of the script, `stale` or
+    `stopped`, and the effect the number of the effect that the answer stands for. `result` is
+    there on the first line of an effect when the plugin gives a result back.
+    """
+
+    event: Literal["start", "end"]
+    key: str
+    delivery: int
+    attempt: int
+    fence: int
+    plugin_id: str
+    tenant_id: str
+    task_id: str
+    run_id: str
+    traceparent: str
+    at: str
+    outcome: str | None
+    effect: int | None
+    result: NotRequired[JsonValue]
+
+
+class ResetLine(TypedDict):
+    """The line that says that everything above it is forgotten."""
+
+    event: Literal["reset"]
+    at: str
+
+
+@dataclass(slots=True)
+class KeyMemory:
+    """What is known of one idempotency key; `effect` is None until it had its effect."""
+
+    deliveries: int = 0
+    fence: int = 0
+    effect: int | None = None
+    result: JsonValue = None
+
+
+@dataclass(slots=True)
+class Entry:
+    """One delivery. `ended_at`, `outcome` and `effect` are None while it is under way."""
+
+    key: str
+    attempt: int
+    fence: int
+    plugin_id: str
+    tenant_id: str
+    task_id: str
+    run_id: str
+    traceparent: str
+    started_at: str
+    memory: KeyMemory
+    delivery: int = 0
+    ended_at: str | None = None
+    outcome: str | None = None
+    effect: int | None = None
+
+    @property
+    def stale(self) -> bool:
+        """A delivery of the same key with a higher fence was seen."""
+        return self.fence < self.memory.fence
+
+    def line(self, event: Literal["start", "end"], at: str) -> DeliveryLine:
+        """The log line of this delivery as it stands."""
+        return {
+            "event": event,
+            "key": self.key,
+            "delivery": self.delivery,
+            "attempt": self.attempt,
+            "fence": self.fence,
+            "plugin_id": self.plugin_id,
+            "tenant_id": self.tenant_id,
+            "task_id": self.task_id,
+            "run_id": self.run_id,
+            "traceparent": self.traceparent,
+            "at": at,
+            "outcome": self.outcome,
+            "effect": self.effect,
+        }
+
+    def view(self) -> dict[str, JsonValue]:
+        """The delivery as `GET /control/deliveries` shows it."""
+        return {
+            "key": self.key,
+            "delivery": self.delivery,
+            "attempt": self.attempt,
+            "fence": self.fence,
+            "plugin_id": self.plugin_id,
+            "tenant_id": self.tenant_id,
+            "task_id": self.task_id,
+            "run_id": self.run_id,
+            "traceparent": self.traceparent,
+            "started_at": self.started_at,
+            "ended_at": self.ended_at,
+            "outcome": self.outcome,
+            "effect": self.effect,
+        }
+
+
+@dataclass(slots=True)
+class Ledger:
+    """All keys and deliveries since the last reset. Effect numbers grow for ever, from 1."""
+
+    effects: int = 0
+    keys: dict[str, KeyMemory] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+
+    def memory(self, key: str) -> KeyMemory:
+        """What is known of the key, empty when it is new."""
+        return self.keys.setdefault(key, KeyMemory())
+
+    def arrive(self, entry: Entry) -> DeliveryLine:
+        """Number a new delivery and remember its fence; returns its log line."""
+        entry.memory.deliveries += 1
+        entry.delivery = entry.memory.deliveries
+        entry.memory.fence = max(entry.memory.fence, entry.fence)
+        self.entries.append(entry)
+        return entry.line("start", entry.started_at)
+
+    def end(
+        self, entry: Entry, outcome: str, at: str, *, effect: bool, result: JsonValue = None
+    ) -> DeliveryLine:
+        """Close a delivery; returns its log line.
+
+        With `effect` the delivery stands for the effect of its key, made now if there was none.
+        `result` is kept with an effect made now, and not looked at otherwise.
+        """
+        memory = entry.memory
+        first = effect and memory.effect is None
+        if first:
+            self.effects += 1
+            memory.effect = self.effects
+            memory.result = result
+        entry.outcome = outcome
+        entry.ended_at = at
+        entry.effect = memory.effect if effect else None
+        line = entry.line("end", at)
+        if first and result is not None:
+            line["result"] = result
+        return line
+
+    def reset(self, at: str) -> ResetLine:
+        """Forget every key and delivery; returns the log line that says so.
+
+        A delivery under way keeps its own memory: it ends, but nothing after the reset sees it.
+        """
+        self.keys.clear()
+        self.entries.clear()
+        return {"event": "reset", "at": at}
+
+    def find(
+        self, *, plugin_id: str | None, task_id: str | None, key: str | None
+    ) -> Iterator[Entry]:
+        """Deliveries in order of arrival; None asks for any."""
+        return (
+            entry
+            for entry in self.entries
+            if (plugin_id is None or entry.plugin_id == plugin_id)
+            and (task_id is None or entry.task_id == task_id)
+            and (key is None or entry.key == key)
+        )
