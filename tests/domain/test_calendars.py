@@ -38,9 +38,7 @@ def _croniter_differs(text: str) -> bool:
     for place, field in enumerate(text.lower().split()):
         for first, last, step in _RANGE.findall(field):
             low, high = _number(place, first), _number(place, last)
-            if (low == high and (first, last) != ("0", "7")) or (
-                step and low > high and last != "7"
-            ):
+            if (low == high and (first, last) != ("0", "7")) or (step and low > high):
                 return True
     return False
 

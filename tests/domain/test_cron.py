@@ -27,17 +27,19 @@ def _field_texts(low: int, high: int, names: tuple[str, ...] = ()) -> st.SearchS
     return st.just("*") | st.lists(items, min_size=1, max_size=3).map(",".join)
 
 
+_FIELDS = (
+    _field_texts(0, 59),
+    _field_texts(0, 23),
+    _field_texts(1, 31),
+    _field_texts(1, 12, _MONTHS),
+    _field_texts(0, 7, _DAYS),
+)
+
+
 @st.composite
 def cron_texts(draw: st.DrawFn) -> str:
     """Valid five-field expressions of every shape that crontab(5) knows."""
-    fields = (
-        _field_texts(0, 59),
-        _field_texts(0, 23),
-        _field_texts(1, 31),
-        _field_texts(1, 12, _MONTHS),
-        _field_texts(0, 7, _DAYS),
-    )
-    text = " ".join(draw(field) for field in fields)
+    text = " ".join(draw(field) for field in _FIELDS)
     try:
         parse_cron(text)
     except CronError as refusal:

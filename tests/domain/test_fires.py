@@ -202,6 +202,16 @@ def test_dst_follows_crontab(text: str, zone: str, after: str, fires: list[str])
     assert list(itertools.islice(times, 2)) == _utc(*fires)
 
 
+def test_a_fire_after_the_gap_is_in_bounds_by_its_instant() -> None:
+    """A fixed time inside the gap counts as of the end of the gap, for both bounds."""
+    cron, berlin = parse_cron("15 2 * * *"), ZoneInfo("Europe/Berlin")
+    before, gap_end = _utc("2026-03-29T00:30", "2026-03-29T01:00")
+    almost = gap_end - timedelta(microseconds=1)
+    assert list(cron_times(cron, berlin, after=before, until=almost)) == []
+    assert list(cron_times(cron, berlin, after=almost, until=gap_end)) == [gap_end]
+    assert list(cron_times(cron, berlin, after=gap_end, until=gap_end + timedelta(hours=1))) == []
+
+
 @settings(deadline=None, max_examples=80)
 @given(
     cron_texts(),
