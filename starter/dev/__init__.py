@@ -1,0 +1,1 @@
+"""The embedded Temporal server and the process tree of `taskflow dev`."""

@@ -1,0 +1,37 @@
+"""`python -m starter.dev`: the stack without the rest of the command line."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from shared.errors import TaskflowError
+from starter.dev.command import run_dev
+from starter.dev.options import ALL_PARTS, DevOptions
+
+
+def main() -> int:
+    """Exit code of `run_dev`, or 1 with one message when the stack does not start."""
+    parser = argparse.ArgumentParser(prog="python -m starter.dev")
+    for option in ("--port", "--ui-port", "--api-port", "--sandbox-port"):
+        parser.add_argument(option, type=int)
+    parser.add_argument("--db", type=Path)
+    parser.add_argument("--parts", nargs="+", choices=ALL_PARTS, default=list(ALL_PARTS))
+    given = parser.parse_args()
+    try:
+        return run_dev(
+            DevOptions(
+                port=given.port,
+                ui_port=given.ui_port,
+                api_port=given.api_port,
+                sandbox_port=given.sandbox_port,
+                db=given.db,
+                parts=tuple(given.parts),
+            )
+        )
+    except TaskflowError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The running stack: Temporal server, sandbox, worker and API, as one process tree."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from shared.settings import get_settings
+from shared.temporal import address as configured_address
+from shared.temporal import connect
+from starter.dev import parts
+from starter.dev.lock import owned
+from starter.dev.options import API_PORT, SANDBOX_PORT, DevOptions
+from starter.dev.ports import HOST, Wanted, settle
+from starter.dev.processes import ProcessTree
+from starter.dev.server import temporal_binary
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of a stack; None for a part that does not run here."""
+
+    temporal: int | None
+    web: int | None
+    sandbox: int | None
+    api: int | None
+
+
+@dataclass(frozen=True)
+class DevStack:
+    """A running stack.
+
+    `address` is Temporal's; `own_server` says whether it was started here. `env` is the environment
+    of the children, and of any other process that is to use the stack.
+    """
+
+    address: str
+    own_server: bool
+    ports: Ports
+    env: dict[str, str]
+    state_dir: Path
+    tree: ProcessTree
+
+    @property
+    def web_url(self) -> str | None:
+        """Temporal's Web UI, when this stack serves it."""
+        return _url(self.ports.web)
+
+    @property
+    def sandbox_url(self) -> str | None:
+        """The sandbox, when it runs here."""
+        return _url(self.ports.sandbox)
+
+    @property
+    def api_url(self) -> str | None:
+        """The HTTP API, when it runs here."""
+        return _url(self.ports.api)
+
+    async def connect(self) -> Client:
+        """A client of the stack's Temporal server that speaks our pydantic models."""
+        if self.own_server:
+            return await Client.connect(self.address, data_converter=pydantic_data_converter)
+        return await connect()
+
+
+@asynccontextmanager
+async def dev_stack(options: DevOptions, say: Say = lambda line: None) -> AsyncIterator[DevStack]:
+    """Start the parts of `options` in order, hold them, and end them in reverse order.
+
+    `say` gets one line for each part when it is ready, and one for each later event;
+    `stack.tree.gave_up` returns when a part cannot be kept running.
+    Errors: `Refused` before anything starts (a port, a database in use), `TemporalUnreachable` when
+    the environment names a server that does not answer, `TaskflowError` when a part does not start.
+    """
+    own_server = options.wants_own_server
+    state = options.state_folder
+    async with AsyncExitStack() as exits:
+        locks = [await exits.enter_async_context(owned(state / "lock", str(state)))]
+        if own_server:
+            db = options.database
+            lock = db.with_name(f"{db.name}.lock")
+            locks.append(await exits.enter_async_context(owned(lock, str(db))))
+        elif "temporal" in options.parts:
+            await connect(patience=get_settings().temporal_timeout)
+        ports = settled_ports(options)
+        stack = DevStack(
+            address=f"{HOST}:{ports.temporal}" if own_server else configured_address(),
+            own_server=own_server,
+            ports=ports,
+            env=parts.child_environment(
+                os.environ,
+                own_address=f"{HOST}:{ports.temporal}" if own_server else None,
+                plugin_url=_url(ports.sandbox),
+            ),
+            state_dir=state,
+            tree=ProcessTree(state / "logs", say),
+        )
+        exits.push_async_callback(stack.tree.stop)
+        await _start(stack, options, say, tuple(locks))
+        yield stack
+
+
+def settled_ports(options: DevOptions) -> Ports:
+    """The ports that the parts of `options` will listen on, each free now; errors: `Refused`."""
+    wanted: dict[str, Wanted] = {}
+    if options.wants_own_server:
+        port = options.temporal_port
+        instead = f", or set TEMPORAL_ADDRESS={HOST}:{port} when it is a Temporal server to use"
+        wanted["temporal"] = Wanted("temporal", "--port", port, instead)
+        if not options.headless:
+            wanted["web"] = Wanted("temporal Web UI", "--ui-port", options.web_port)
+    if "sandbox" in options.parts:
+        port = SANDBOX_PORT if options.sandbox_port is None else options.sandbox_port
+        wanted["sandbox"] = Wanted("sandbox", "--sandbox-port", port)
+    if "api" in options.parts:
+        port = API_PORT if options.api_port is None else options.api_port
+        wanted["api"] = Wanted("api", "--api-port", port)
+    found = dict(zip(wanted, settle(list(wanted.values())), strict=True))
+    return Ports(found.get("temporal"), found.get("web"), found.get("sandbox"), found.get("api"))
+
+
+async def _start(stack: DevStack, options: DevOptions, say: Say, locks: tuple[int, ...]) -> None:
+    ports, env, tree = stack.ports, stack.env, stack.tree
+    if ports.temporal:
+        binary = temporal_binary(get_settings().temporal_binary)
+        await tree.start(
+            parts.temporal(
+                binary,
+                port=ports.temporal,
+                ui_port=ports.web,
+                db=options.database,
+                env=env,
+                keep_open=locks,
+            )
+        )
+        say(_line("temporal", stack.address, f"Web UI {stack.web_url}" if stack.web_url else ""))
+    elif "temporal" in options.parts:
+        say(_line("temporal", stack.address, "(named by the environment: none is started here)"))
+    if ports.sandbox:
+        log = options.sandbox_log or stack.state_dir / "sandbox.jsonl"
+        config = options.sandbox_config
+        await tree.start(parts.sandbox(port=ports.sandbox, log=log, config=config, env=env))
+        say(_line("sandbox", stack.sandbox_url))
+    if "worker" in options.parts:
+        pid = await tree.start(
+            parts.worker(ready_file=stack.state_dir / "worker.ready", env=env),
+        )
+        say(_line("worker", f"ready (pid {pid})"))
+    if ports.api:
+        await tree.start(parts.api(port=ports.api, env=env))
+        say(_line("api", stack.api_url))
+
+
+def _line(part: str, *details: str | None) -> str:
+    return "   ".join([f"{part:<8}", *(detail for detail in details if detail)])
+
+
+def _url(port: int | None) -> str | None:
+    return f"http://{HOST}:{port}" if port else None
