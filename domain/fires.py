@@ -27,10 +27,10 @@ _LAST = datetime(9999, 12, 20, tzinfo=UTC)
 
 # Changes of offset are found by comparing both ends of a stride. Two changes inside one stride
 # could cancel out and be missed; the closest pair in the zone database is 95 hours apart.
-_STRIDE = timedelta(days=3)
+_STRIDE = timedelta(hours=90)
 
 # More than any jump of a clock (24 hours) plus any offset (16 hours).
-_MARGIN = timedelta(days=3)
+_MARGIN = timedelta(days=2)
 
 
 def cron_times(
@@ -89,7 +89,7 @@ def _cron_times(
     reached: datetime | None = None  # the furthest reading that the clock ever had
     while stride_start <= until:
         day = _next_day(cron, stride_start - _MARGIN, until + _MARGIN)
-        if day is None:
+        if day is None or day - _MARGIN > until:
             return
         if day - _MARGIN > stride_start:
             stride_start, reached = day - _MARGIN, None
