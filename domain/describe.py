@@ -1,7 +1,7 @@
 """One English sentence for a cron expression, written from its meaning rather than its text.
 
-Two expressions with one description fire at the same times: nothing is rounded off, and where a
-phrase could mislead (a night range on chosen days) a longer, exact one is used. Clocks are 24 h.
+Away from clock changes, two expressions with one description fire alike: nothing is rounded off.
+Where a phrase could mislead (a night range on chosen days) a longer, exact one is used. 24 h clock.
 """
 
 from collections.abc import Sequence
