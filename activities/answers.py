@@ -42,8 +42,8 @@ class Failure:
 async def read_answer(response: httpx.Response, *, now: datetime) -> JsonValue | Failure:
     """The result of a finished execution, else the `Failure`.
 
-    Never takes anything but a whole, well-formed `SUCCESS` for one. Errors: those of httpx, when the
-    connection breaks while the body is read.
+    Never takes anything but a whole, well-formed `SUCCESS` for one. Errors: those of httpx, when
+    the connection breaks while the body is read.
     """
     if response.status_code != httpx.codes.OK:
         return _refusal(response, now)
@@ -51,18 +51,22 @@ async def read_answer(response: httpx.Response, *, now: datetime) -> JsonValue |
     async for chunk in response.aiter_bytes():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
-            return Failure(
-                "PLUGIN_BAD_ANSWER", f"the answer is larger than {MAX_ANSWER_BYTES} bytes"
-            )
+            return _bad(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+    answer = _parsed(bytes(body))
+    return answer if isinstance(answer, Failure) else _result(answer)
+
+
+def _parsed(body: bytes) -> Answer | Failure:
     try:
-        answer = Answer.model_validate(parse_json(bytes(body)).data)
+        return Answer.model_validate(parse_json(body).data)
     except InvalidInput as error:
-        return Failure("PLUGIN_BAD_ANSWER", f"the answer is not the contract: {error}")
+        return _bad(f"the answer is not the contract: {error}")
     except ValidationError as error:
         fields = ", ".join(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
-        return Failure(
-            "PLUGIN_BAD_ANSWER", f"the answer is not the contract: {fields or 'no object'}"
-        )
+        return _bad(f"the answer is not the contract: {fields or 'no object'}")
+
+
+def _result(answer: Answer) -> JsonValue | Failure:
     if answer.status == "FAILED":
         return Failure(
             answer.error_code or "PLUGIN_FAILED",
@@ -73,8 +77,12 @@ async def read_answer(response: httpx.Response, *, now: datetime) -> JsonValue |
         message = (
             f"the result is larger than {MAX_RESULT_BYTES} bytes: give back a reference instead"
         )
-        return Failure("PLUGIN_BAD_ANSWER", message, retryable=False)
+        return _bad(message, retryable=False)
     return answer.result
+
+
+def _bad(message: str, *, retryable: bool = True) -> Failure:
+    return Failure("PLUGIN_BAD_ANSWER", message, retryable=retryable)
 
 
 def _refusal(response: httpx.Response, now: datetime) -> Failure:

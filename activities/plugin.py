@@ -1,4 +1,4 @@
-"""Calling a plugin: one HTTP request per attempt, watched by heartbeats and bounded by a deadline."""
+"""Calling a plugin: one HTTP request per attempt, with heartbeats and a deadline."""
 
 import asyncio
 import contextlib
@@ -107,7 +107,7 @@ class PluginActivities:
 
 @contextlib.asynccontextmanager
 async def _heartbeats(info: activity.Info) -> AsyncIterator[None]:
-    """Tell Temporal that the call is open, often enough that a lost worker is noticed by silence."""
+    """Tell Temporal that the call is open, often enough that silence means a lost worker."""
     interval = (info.heartbeat_timeout or timedelta(seconds=30)) / 3
 
     async def beat() -> None:

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,22 @@ _Loader.add_implicit_resolver(
     ),
     list("-+0123456789."),
 )
+
+
+_YAML = "tag:yaml.org,2002:"
+_BOOLEANS = dict.fromkeys(("true", "yes", "on"), True) | dict.fromkeys(
+    ("false", "no", "off"), False
+)
+_SCALARS: dict[str, Callable[[str], Any]] = {
+    f"{_YAML}int": int,
+    f"{_YAML}float": lambda text: float(text.lower().replace(".inf", "inf").replace(".nan", "nan")),
+    f"{_YAML}bool": lambda text: _BOOLEANS[text.lower()],
+    f"{_YAML}null": dict.fromkeys(("", "~", "null", "Null", "NULL")).__getitem__,
+    f"{_YAML}str": str,
+    f"{_YAML}value": str,  # a lone `=`
+    "!": str,
+}
+_COLLECTION_TAGS = (None, "!", f"{_YAML}map", f"{_YAML}seq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +137,8 @@ class _Reader:
         self.lines.setdefault(path, line)
         if len(path) > MAX_DEPTH:
             raise InvalidInput([Problem(path[:3], f"nested deeper than {MAX_DEPTH} levels", line)])
+        if isinstance(event, yaml.CollectionStartEvent) and event.tag not in _COLLECTION_TAGS:
+            self.problems.append(Problem(path, f"the YAML tag {event.tag} is not supported"))
         if isinstance(event, yaml.MappingStartEvent):
             return self._mapping(path)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -153,24 +171,16 @@ class _Reader:
 
     def _scalar(self, event: Any, path: Path) -> Any:
         tag = event.tag or self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)
-        text = event.value
-        try:
-            match tag:
-                case "tag:yaml.org,2002:int":
-                    return int(text)
-                case "tag:yaml.org,2002:float":
-                    return float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
-                case "tag:yaml.org,2002:bool":
-                    return text.lower() in ("true", "yes", "on")
-                case "tag:yaml.org,2002:null":
-                    return None
-                case "tag:yaml.org,2002:str" | "!":
-                    return text
-        except ValueError:
-            self.problems.append(Problem(path, f"{text[:40]!r} is not a number"))
+        read = _SCALARS.get(tag)
+        if read is None:
+            self.problems.append(Problem(path, f"the YAML tag {tag} is not supported"))
             return None
-        self.problems.append(Problem(path, f"the YAML tag {tag} is not supported"))
-        return None
+        try:
+            return read(event.value)
+        except (ValueError, KeyError):
+            kind = tag.rpartition(":")[2]
+            self.problems.append(Problem(path, f"{event.value[:40]!r} is no {kind} of YAML"))
+            return None
 
 
 def parse_json(text: str | bytes) -> Document:
@@ -192,8 +202,10 @@ def parse_json(text: str | bytes) -> Document:
         raise InvalidInput([Problem((), message, error.lineno)]) from error
     except UnicodeDecodeError as error:
         raise InvalidInput([Problem((), "not UTF-8 text")]) from error
-    except (RecursionError, ValueError) as error:
+    except RecursionError as error:
         raise InvalidInput([Problem((), f"nested deeper than {MAX_DEPTH} levels")]) from error
+    except ValueError as error:
+        raise InvalidInput([Problem((), "a number has too many digits")]) from error
     problems = [*repeated, *json_problems(data)]
     if problems:
         raise InvalidInput(problems)

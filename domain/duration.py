@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
+from domain.problems import shown
+
 _UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _WHOLE = re.compile(r"(?:\d+(?:ms|[dhms]))+", re.ASCII)
 _PIECE = re.compile(r"(\d+)(ms|[dhms])", re.ASCII)
 _LONGEST = timedelta(days=3660)
+_MOST_CHARACTERS = 40
 _HINT = "write a duration with a unit, such as 30s, 15m, 1h30m or 7d"
 
 
@@ -19,8 +22,8 @@ def parse_duration(text: str) -> timedelta:
     Errors: `ValueError` with what to write instead.
     """
     text = text.strip()
-    if len(text) > 40 or not _WHOLE.fullmatch(text):
-        raise ValueError(f"{text[:40]!r} is not a duration: {_HINT}")
+    if len(text) > _MOST_CHARACTERS or not _WHOLE.fullmatch(text):
+        raise ValueError(f"{text[:_MOST_CHARACTERS]!r} is not a duration: {_HINT}")
     pieces = _PIECE.findall(text)
     order = [list(_UNITS).index(unit) for _, unit in pieces]
     if order != sorted(set(order)):
@@ -47,13 +50,13 @@ def _read(value: Any) -> Any:
         return value
     if isinstance(value, str):
         return parse_duration(value)
-    raise ValueError(f"{value!r} has no unit: {_HINT}")
+    raise ValueError(f"{shown(value)} is not a duration: {_HINT}")
 
 
 Duration = Annotated[
     timedelta,
     BeforeValidator(_read),
-    PlainSerializer(format_duration, return_type=str),
+    PlainSerializer(format_duration, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "examples": ["30s", "15m", "1h30m"]}),
 ]
-"""A `timedelta` that reads and writes as text with units."""
+"""A `timedelta` that reads text with units, and is written so in JSON."""

@@ -13,7 +13,9 @@ _SCHEDULE = re.compile(rf"task/(?P<tenant>{NAME})/(?P<task>{NAME})")
 _SCHEDULED = re.compile(
     rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})-(?P<at>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", re.ASCII
 )
-_KEYED = re.compile(rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})/(?P<kind>manual)/(?P<key>[^/]+)")
+_KEYED = re.compile(
+    rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})/(?P<kind>manual)/(?P<key>.+)", re.DOTALL
+)
 
 
 def schedule_id(tenant_id: str, task_id: str) -> str:

@@ -1,4 +1,4 @@
-"""Layering: what a task leaves out comes from its tenant, and what that leaves out from the default.
+"""Layering: what a task leaves out comes from its tenant, what that leaves out from the default.
 
 Each layer is read by the partial form of the same models, so that a mistake is found in the layer
 that made it; only then are they merged. Policy blocks (`retry`, `sla`) merge key by key, everything
@@ -28,7 +28,7 @@ def partial(model: type[Model]) -> type[Model]:
             kind = partial(BLOCKS[name]) | None if name == "sla" else partial(BLOCKS[name])
         fields[name] = (kind, None)
     if model is Task:
-        fields |= {name: (Name, ...) for name in ("tenant_id", "task_id", "plugin_id")}
+        fields |= dict.fromkeys(("tenant_id", "task_id", "plugin_id"), (Name, ...))
         info = Task.model_fields["triggers"]
         fields["triggers"] = (Annotated[list[Trigger], *info.metadata], ...)
     return create_model(f"{model.__name__}Spec", __base__=Model, __doc__=model.__doc__, **fields)

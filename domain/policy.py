@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, SerializeAsAny
+from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError
 
 from domain.document import Document
 from domain.duration import Duration
 from domain.layers import TaskDefaults, said
 from domain.problems import InvalidInput, problems_of
 from domain.task import Flags, Model, Name, Sla, TaskPolicy
-from pydantic import ValidationError
+from domain.unbuilt import unbuilt_in_policy, unbuilt_in_task
 
 
 class Limits(Model):
@@ -19,10 +19,17 @@ class Limits(Model):
     max_tasks_per_file: Annotated[int, Field(ge=1)]
 
 
+def _known_flags(flags: dict[str, bool]) -> dict[str, bool]:
+    known = {info.alias for info in Flags.model_fields.values() if info.alias}
+    if unknown := sorted(flags.keys() - known):
+        raise ValueError(f"{unknown[0]!r} is not a flag: the flags are {', '.join(sorted(known))}")
+    return flags
+
+
 class TenantPolicy(Model):
     """Where one tenant differs from the rest of the policy file."""
 
-    flags: dict[str, bool] = {}
+    flags: Annotated[dict[str, bool], AfterValidator(_known_flags)] = Field(default_factory=dict)
     defaults: SerializeAsAny[TaskDefaults] = TaskDefaults()  # type: ignore[valid-type]
     min_interval: Duration | None = None
 
@@ -34,7 +41,7 @@ class Policy(Model):
     limits: Limits
     defaults: TaskPolicy
     sla_defaults: Sla
-    tenants: dict[Name, TenantPolicy] = {}
+    tenants: dict[Name, TenantPolicy] = Field(default_factory=dict)
 
     def defaults_of(self, tenant_id: str) -> dict[str, Any]:
         """What the file says for the tenant's tasks beyond the defaults for all."""
@@ -62,6 +69,13 @@ class Policy(Model):
 def read_policy(document: Document) -> Policy:
     """The policy a document holds. Errors: `InvalidInput` with every problem."""
     try:
-        return Policy.model_validate(document.data)
+        policy = Policy.model_validate(document.data)
     except ValidationError as error:
         raise InvalidInput(document.placed(problems_of(error))) from error
+    problems = unbuilt_in_policy(said(policy.defaults), ("defaults",))
+    for tenant_id in policy.tenants:
+        at = ("tenants", tenant_id, "defaults")
+        problems += unbuilt_in_task(policy.defaults_of(tenant_id), at)
+    if problems:
+        raise InvalidInput(document.placed(problems))
+    return policy

@@ -1,5 +1,6 @@
 """What is wrong with an input: all of it at once, each with its place."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -35,7 +36,7 @@ class Problem:
         return f"{place}: {self.message}" if place else self.message
 
 
-class InvalidInput(Exception):
+class InvalidInput(Exception):  # noqa: N818 - it says what the input is, not what went wrong
     """The input is refused whole; `problems` says everything that is wrong with it."""
 
     def __init__(self, problems: Iterable[Problem], source: str = "") -> None:
@@ -61,14 +62,17 @@ _SENTENCES = {
     "model_attributes_type": "must be a mapping",
     "timezone_aware": "needs an offset from UTC, such as 2027-01-01T02:00:00+08:00",
 }
+_NOT_STEPS = {"<cron>", "<every>", "<at>", "<event>", "[key]"}
+"""What pydantic adds to a location: tags of discriminated unions and the mark of a key."""
+_MOST_SHOWN = 60
 _NAME_RULE = "1 to 64 of a-z 0-9 . _ -, beginning with a letter or a digit"
 
 
 def problems_of(error: ValidationError, at: Path = ()) -> list[Problem]:
-    """A pydantic error as problems below `at`; tags of discriminated unions leave the path."""
+    """A pydantic error as problems below `at`; what pydantic adds to the path leaves it."""
     return [
         Problem(
-            at + tuple(step for step in detail["loc"] if not str(step).startswith("<")),
+            at + tuple(step for step in detail["loc"] if step not in _NOT_STEPS),
             _sentence(detail["type"], detail["msg"], detail.get("input"), detail.get("ctx", {})),
         )
         for detail in error.errors(include_url=False)
@@ -79,19 +83,20 @@ def _sentence(kind: str, message: str, value: Any, context: dict[str, Any]) -> s
     if kind == "value_error":
         return str(context["error"])
     if kind in ("datetime_from_date_parsing", "datetime_parsing", "datetime_type"):
-        return f"{_shown(value)} is not a time: write it as 2027-01-01T02:00:00+08:00"
+        return f"{shown(value)} is not a time: write it as 2027-01-01T02:00:00+08:00"
     if kind == "string_pattern_mismatch":
-        return f"{_shown(value)} is not a name: {_NAME_RULE}"
+        return f"{shown(value)} is not a name: {_NAME_RULE}"
     sentence = _SENTENCES.get(kind, message[:1].lower() + message[1:])
     if kind in ("missing", "extra_forbidden", "trigger_kind"):
         return sentence
-    return f"{sentence}, and this is {_shown(value)}"
+    return f"{sentence}, and this is {shown(value)}"
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of the input as a message shows it, cut to one line."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    text = "null" if value is None else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."

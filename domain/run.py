@@ -5,8 +5,9 @@ They are stored in Temporal's histories. Fields are added, with a default, and n
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
 
 from domain.duration import Duration
 from domain.states import RunState
@@ -36,10 +37,15 @@ class ManualFire(Payload):
     payload: JsonValue = None
 
 
+def _lenient(task: Any) -> Any:
+    """A stored task may have fields of a newer worker: what people write is checked elsewhere."""
+    return task if isinstance(task, Task) else Task.model_validate(task, extra="ignore")
+
+
 class TaskRunInput(Payload):
     """The argument of `TaskRun`; a schedule's action carries it with no `manual`."""
 
-    task: Task
+    task: Annotated[Task, BeforeValidator(_lenient)]
     manual: ManualFire | None = None
 
 

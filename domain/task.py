@@ -4,6 +4,7 @@
 (`domain.layers`), because whatever they leave out comes from the tenant's or the default policy.
 """
 
+from datetime import datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
@@ -14,6 +15,7 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
@@ -25,6 +27,7 @@ from pydantic import (
 from domain.cron import CronExpression, parse_cron
 from domain.duration import Duration
 from domain.ids import NAME
+from domain.problems import shown
 
 
 class Model(BaseModel):
@@ -50,6 +53,12 @@ def _zone(name: str) -> str:
         else "write an IANA name such as Europe/Berlin or UTC"
     )
     raise ValueError(f"{name[:64]!r} is not a time zone: {hint}")
+
+
+def _written_time(value: Any) -> Any:
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
+        return value  # pydantic would take a number, as text or not, for seconds since 1970
+    raise ValueError(f"{shown(value)} is not a time: write it as 2027-01-01T02:00:00+08:00")
 
 
 def _cron(text: str) -> str:
@@ -85,7 +94,7 @@ class IntervalTrigger(Model):
 class OneOffTrigger(Model):
     """Fires once, at an instant."""
 
-    at: AwareDatetime
+    at: Annotated[AwareDatetime, BeforeValidator(_written_time)]
 
 
 class EventTrigger(Model):
@@ -132,7 +141,7 @@ class Retry(Model):
 
     max_attempts: Annotated[int, Field(strict=True, ge=1, le=100)]
     initial_interval: Duration
-    backoff: Annotated[float, Field(ge=1.0, le=100.0)]
+    backoff: Annotated[float, Field(strict=True, ge=1.0, le=100.0)]
     max_interval: Duration
     non_retryable: list[Annotated[str, StringConstraints(min_length=1, max_length=128)]]
 
@@ -149,7 +158,7 @@ class Sla(Model):
 
     start_within: Duration
     finish_within: Duration
-    warn_at: Annotated[float, Field(gt=0, lt=1)]
+    warn_at: Annotated[float, Field(strict=True, gt=0, lt=1)]
     on_breach: Literal["notify", "cancel"]
     severity: Literal["low", "medium", "high", "critical"]
 

@@ -1,6 +1,6 @@
 """Fields that the schema knows and the scheduler does not act on yet.
 
-A task that uses one is refused: a task that silently ran without its mutex would be worse than none.
+A task that uses one is refused: one that silently ran without its mutex would be worse than none.
 An entry leaves this table in the change that gives its field a behaviour.
 """
 
@@ -49,6 +49,12 @@ def unbuilt_in_task(layer: dict[str, Any], at: Path) -> list[Problem]:
         message += "supported yet: register one task per zone"
         problems.append(Problem((*at, "triggers"), message))
     return problems
+
+
+def unbuilt_in_policy(defaults: dict[str, Any], at: Path) -> list[Problem]:
+    """The same for the defaults of all, which must name every field: those that bite are others."""
+    named = {"on_conflict", "queue_timeout"}
+    return unbuilt_in_task({name: defaults[name] for name in defaults.keys() - named}, at)
 
 
 def unbuilt_in_tenant(layer: dict[str, Any], at: Path) -> list[Problem]:

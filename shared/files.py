@@ -15,6 +15,6 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise InvalidInput([Problem((), "not UTF-8 text")], str(path)) from error
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or str(error)
         raise InvalidInput([Problem((), f"cannot be read: {reason.lower()}")], str(path)) from error

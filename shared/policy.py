@@ -2,11 +2,15 @@
 
 from pathlib import Path
 
+import structlog
+
 from domain.document import parse_yaml
 from domain.policy import Policy, read_policy
 from domain.problems import InvalidInput
 from domain.task import Flags
 from shared.files import read_text
+
+log = structlog.get_logger(__name__)
 
 
 def load_policy(path: Path) -> Policy:
@@ -20,14 +24,14 @@ def load_policy(path: Path) -> Policy:
 class PolicyFlags:
     """The feature flags as the policy file says them now, the environment's overrides first.
 
-    A file that became unreadable or wrong keeps the last good flags, and says so through `warn`.
+    A file that became unreadable or wrong keeps the last good flags; `warning` and the log say so.
     """
 
     def __init__(self, path: Path, overrides: dict[str, bool]) -> None:
         self._path = path
         self._overrides = overrides
+        self._stamp = self._read_stamp()  # first: a change while the file is read is seen later
         self._policy = load_policy(path)
-        self._stamp = self._read_stamp()
         self.warning: str | None = None
 
     def of(self, tenant_id: str) -> Flags:
@@ -40,6 +44,7 @@ class PolicyFlags:
                 self.warning = None
             except InvalidInput as error:
                 self.warning = f"{self._path}: {error}; the last good policy stays in force"
+                log.warning("policy refused", action="policy_refused", reason=self.warning)
         return self._policy.flags_of(tenant_id, self._overrides)
 
     def _read_stamp(self) -> tuple[int, int] | None:

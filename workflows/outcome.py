@@ -37,15 +37,17 @@ def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:
     if is_cancelled_exception(error):
         return Outcome(RunState.CANCELLED, 1, reason="cancelled while its plugin was being called")
     cause = error.cause if isinstance(error, ActivityError) else error
-    if isinstance(cause, ApplicationError):
-        attempts = cause.details[0]["attempt"] if cause.details else 1
-        return Outcome(
-            RunState.FAILED, attempts, error_code=cause.type or "UNKNOWN", reason=cause.message
-        )
     reached = isinstance(error, ActivityError) and (
         error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
     )
     attempts = max_attempts if reached else 1
+    if isinstance(cause, ApplicationError):
+        match cause.details:
+            case [{"attempt": int(attempt)}]:
+                attempts = attempt
+        return Outcome(
+            RunState.FAILED, attempts, error_code=cause.type or "UNKNOWN", reason=cause.message
+        )
     if isinstance(cause, TimeoutError) and cause.type is TimeoutType.HEARTBEAT:
         reason = "the worker that called the plugin stopped reporting"
         return Outcome(RunState.FAILED, attempts, error_code="WORKER_LOST", reason=reason)

@@ -12,6 +12,7 @@ def tell(
     task: Task,
     fire: Fire,
     state: RunState,
+    *,
     started: datetime,
     outcome: Outcome | None,
     now: datetime,

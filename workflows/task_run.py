@@ -136,7 +136,14 @@ class TaskRun:
     def _move(self, state: RunState, outcome: Outcome | None = None) -> None:
         self._state = check_move(self._state, state)
         workflow.set_current_details(
-            tell(self._task, self._fire, state, self._started, outcome, workflow.now())
+            tell(
+                self._task,
+                self._fire,
+                state,
+                started=self._started,
+                outcome=outcome,
+                now=workflow.now(),
+            )
         )
 
 
