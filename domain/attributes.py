@@ -13,6 +13,7 @@ TRIGGER_TIME = "TriggerTime"
 ACTUAL_START = "ActualStart"
 RETRY_COUNT = "RetryCount"
 DURATION_MS = "DurationMs"
+SPEC_DIGEST = "SpecDigest"
 
 SEARCH_ATTRIBUTES: dict[str, Literal["Keyword", "Datetime", "Int"]] = {
     TENANT_ID: "Keyword",
@@ -26,6 +27,7 @@ SEARCH_ATTRIBUTES: dict[str, Literal["Keyword", "Datetime", "Int"]] = {
     ACTUAL_START: "Datetime",
     RETRY_COUNT: "Int",
     DURATION_MS: "Int",
+    SPEC_DIGEST: "Keyword",
 }
 
 REASON_MEMO = "reason"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, SerializeAsAny, ValidationError
 
@@ -12,11 +13,22 @@ from domain.document import Document
 from domain.layers import TaskDefaults, TaskSpec, merge, said
 from domain.policy import Policy
 from domain.problems import InvalidInput, Path, Problem, problems_of
-from domain.task import Count, CronTrigger, IntervalTrigger, Model, Name, Quota, Task
+from domain.task import (
+    Count,
+    CronTrigger,
+    IntervalTrigger,
+    Model,
+    Name,
+    OneOffTrigger,
+    Quota,
+    Task,
+)
+from domain.triggers import zone_of
 from domain.unbuilt import unbuilt_in_task, unbuilt_in_tenant
 
 MAX_PARAMS_BYTES = 64 * 1024
 MIN_CATCHUP = timedelta(seconds=10)  # Temporal's own least
+FIRST_YEAR, LAST_YEAR = 1970, 2199  # times in nanoseconds, as the server keeps them, end in 2262
 
 
 class Tenant(Model):
@@ -24,8 +36,8 @@ class Tenant(Model):
 
     tenant_id: Name
     quota: Quota = Quota()
-    mutex_groups: dict[Name, Count] = {}
-    fairness_weight: Annotated[float, Field(ge=0.001, le=1000)] = 1.0
+    mutex_groups: dict[Name, Count] = Field(default_factory=dict)
+    fairness_weight: Annotated[float, Field(strict=True, ge=0.001, le=1000)] = 1.0
     defaults: SerializeAsAny[TaskDefaults] = TaskDefaults()  # type: ignore[valid-type]
 
 
@@ -59,8 +71,10 @@ def read_registration(
     if not isinstance(data, dict) or not ({"tasks", "tenants"} & data.keys()):
         message = "a task file is a mapping with the key `tasks` (and, if need be, `tenants`)"
         raise InvalidInput(document.placed([Problem((), message)]))
-    for key in data.keys() - {"tasks", "tenants"}:
-        problems.append(Problem((key,), "is not a known key: a file has `tasks` and `tenants`"))
+    problems += [
+        Problem((key,), "is not a known key: a file has `tasks` and `tenants`")
+        for key in data.keys() - {"tasks", "tenants"}
+    ]
     lists: dict[str, list[Any]] = {}
     for key in ("tasks", "tenants"):
         lists[key] = data[key] if isinstance(data.get(key), list) else []
@@ -158,6 +172,7 @@ class _TaskReader:
         """Values that are each right and do not fit together."""
         least = self._policy.min_interval_of(task.tenant_id)
         yield from _trigger_checks(task, least)
+        yield from _one_off_checks(task)
         yield from _time_checks(task, spec)
         size = len(task.model_dump_json(include={"params"}))
         if size > MAX_PARAMS_BYTES:
@@ -179,9 +194,29 @@ def _trigger_checks(task: Task, least: timedelta) -> Iterator[Problem]:
                 yield Problem((*at, "offset"), "must be shorter than `every`")
             elif trigger.offset % timedelta(seconds=1):
                 yield Problem((*at, "offset"), "must be whole seconds")
-        elif isinstance(trigger, CronTrigger) and least > timedelta(minutes=1):
-            if (gap := _least_gap(trigger.expression())) < least:
-                yield Problem((*at, "cron"), f"fires {gap} apart: the least interval is {least}")
+        elif (
+            isinstance(trigger, CronTrigger)
+            and least > timedelta(minutes=1)
+            and (gap := _least_gap(trigger.expression())) < least
+        ):
+            yield Problem((*at, "cron"), f"fires {gap} apart: the least interval is {least}")
+
+
+def _one_off_checks(task: Task) -> Iterator[Problem]:
+    zone = ZoneInfo(zone_of(task))
+    for index, trigger in enumerate(task.triggers):
+        if not isinstance(trigger, OneOffTrigger):
+            continue
+        at = ("triggers", index, "at")
+        if not FIRST_YEAR <= trigger.at.year <= LAST_YEAR:
+            yield Problem(at, f"must be in a year from {FIRST_YEAR} to {LAST_YEAR}")
+            continue
+        local = trigger.at.astimezone(zone)
+        if trigger.at.microsecond:
+            yield Problem(at, "must be a whole second")
+        elif local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset():
+            message = f"the clock of {zone.key} reads this time twice: give the one-off its own task"
+            yield Problem(at, message)
 
 
 def _least_gap(cron: CronExpression) -> timedelta:

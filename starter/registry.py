@@ -1,0 +1,287 @@
+"""Registering tasks: what would change, changing it, and finding what is registered."""
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.client import (
+    Client,
+    Schedule,
+    ScheduleAlreadyRunningError,
+    ScheduleDescription,
+    ScheduleListDescription,
+    ScheduleUpdate,
+    ScheduleUpdateInput,
+)
+from temporalio.service import RPCError
+
+from domain.ids import parse_schedule_id, schedule_id
+from domain.registration import Registration
+from domain.task import Task
+from domain.triggers import next_times
+from shared.search_attributes import register_search_attributes
+from starter.rpc import Advance, at_once, is_missing, temporal_errors
+from starter.schedules import (
+    SPEC_DIGEST,
+    digest_of,
+    schedule_attributes,
+    schedule_of,
+    task_of,
+)
+
+VERIFIED_BELOW = 100
+"""Up to this many schedules are read one by one and compared whole. Beyond it a schedule whose
+listed digest is the wanted one counts as unchanged: reading one costs as much as writing one."""
+SHOWN_TIMES = 3
+
+Key = tuple[str, str]
+Total = Callable[[str, int], Advance]
+"""Starts a progress display: what is done, and how many times; gives the function that advances."""
+
+
+def silent(_what: str, _count: int) -> Advance:
+    """No display."""
+    return lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A task as its file wants it, and the schedule that says so."""
+
+    task: Task
+    schedule: Schedule
+    digest: str
+
+    @property
+    def key(self) -> Key:
+        return self.task.tenant_id, self.task.task_id
+
+    @property
+    def id(self) -> str:
+        return schedule_id(*self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A task whose schedule is there and not as wanted: which fields, and its times before."""
+
+    wanted: Wanted
+    changes: list[str]
+    times_before: list[datetime]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What `apply` would do, and after it what it did."""
+
+    created: list[Wanted] = field(default_factory=list)
+    updated: list[Change] = field(default_factory=list)
+    unchanged: int = 0
+    deleted: list[Key] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def as_json(self, now: datetime) -> dict[str, Any]:
+        """The document of `plan` and `apply`; conflicts are null because nothing forecasts them."""
+        return {
+            "created": [
+                {**_ids(wanted.key), "next_times": _times(wanted.task, now)}
+                for wanted in self.created
+            ],
+            "updated": [
+                {
+                    **_ids(change.wanted.key),
+                    "changes": change.changes,
+                    "times_before": [_text(at) for at in change.times_before],
+                    "next_times": _times(change.wanted.task, now),
+                }
+                for change in self.updated
+            ],
+            "unchanged": self.unchanged,
+            "deleted": [_ids(key) for key in self.deleted],
+            "conflicts_before": None,
+            "conflicts_after": None,
+            "warnings": self.warnings,
+        }
+
+
+async def listed(
+    client: Client, tenants: Iterable[str] | None = None
+) -> dict[Key, ScheduleListDescription]:
+    """Every registered task (of these tenants), as Temporal's eventually consistent list has it."""
+    found: dict[Key, ScheduleListDescription] = {}
+    with temporal_errors():
+        for query in [None] if tenants is None else [f"TenantId = '{t}'" for t in tenants]:
+            async for entry in await client.list_schedules(query):
+                if key := parse_schedule_id(entry.id):
+                    found[key] = entry
+    return found
+
+
+async def make_plan(
+    client: Client,
+    registration: Registration,
+    *,
+    task_queue: str,
+    prune: bool = False,
+    total: Total = silent,
+) -> Plan:
+    """Compare a file with what is registered; changes nothing but the search attributes.
+
+    `prune` also deletes the tasks of the file's tenants that the file does not have.
+    """
+    with temporal_errors():
+        await register_search_attributes(client)
+    now = datetime.now(UTC)
+    present = await listed(client, registration.tenant_ids())
+    plan = Plan()
+    compare: list[Wanted] = []
+    for task in registration.tasks:
+        wanted = _wanted(task, registration.weight_of(task.tenant_id), task_queue)
+        if not next_times(task, 1, after=now):
+            plan.warnings.append(f"{task.tenant_id}/{task.task_id} never fires again")
+        entry = present.get(wanted.key)
+        if entry is None:
+            plan.created.append(wanted)
+        elif (
+            len(present) > VERIFIED_BELOW
+            and entry.typed_search_attributes.get(SPEC_DIGEST) == wanted.digest
+        ):
+            plan.unchanged += 1
+        else:
+            compare.append(wanted)
+
+    async def compare_one(wanted: Wanted) -> None:
+        try:
+            description = await client.get_schedule_handle(wanted.id).describe()
+        except RPCError as error:
+            if not is_missing(error):
+                raise
+            plan.created.append(wanted)
+            return
+        if changes := _changes(description, wanted):
+            before = description.info.next_action_times[:SHOWN_TIMES]
+            plan.updated.append(Change(wanted, changes, list(before)))
+        else:
+            plan.unchanged += 1
+
+    with temporal_errors():
+        await at_once(compare, compare_one, total("Comparing", len(compare)))
+    if prune:
+        plan.deleted = sorted(
+            present.keys() - {(t.tenant_id, t.task_id) for t in registration.tasks}
+        )
+    plan.updated.sort(key=lambda change: change.wanted.key)
+    return plan
+
+
+async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Plan:
+    """Do what a plan says. What it finds done already by somebody else it does not do again.
+
+    Errors: `TemporalUnreachable` when Temporal goes away in the middle; each schedule is then either
+    as it was or as wanted, and the same apply again finishes the rest.
+    """
+    done = Plan(unchanged=plan.unchanged, warnings=plan.warnings)
+
+    async def create(wanted: Wanted) -> None:
+        try:
+            await client.create_schedule(
+                wanted.id,
+                wanted.schedule,
+                search_attributes=schedule_attributes(wanted.task, wanted.digest),
+            )
+        except ScheduleAlreadyRunningError:
+            await replace(Change(wanted, [], []))
+        else:
+            done.created.append(wanted)
+
+    async def replace(change: Change) -> None:
+        wanted = change.wanted
+        changes: list[str] = []
+
+        async def update(current: ScheduleUpdateInput) -> ScheduleUpdate | None:
+            changes[:] = _changes(current.description, wanted)
+            if not changes:
+                return None
+            schedule = wanted.schedule
+            schedule.state = current.description.schedule.state  # a paused task stays paused
+            return ScheduleUpdate(schedule, schedule_attributes(wanted.task, wanted.digest))
+
+        try:
+            await client.get_schedule_handle(wanted.id).update(update)
+        except RPCError as error:
+            if not is_missing(error):
+                raise
+            await create(wanted)
+            return
+        if changes:
+            done.updated.append(Change(wanted, changes, change.times_before))
+        else:
+            done.unchanged += 1
+
+    async def delete(key: Key) -> None:
+        try:
+            await client.get_schedule_handle(schedule_id(*key)).delete()
+        except RPCError as error:
+            if not is_missing(error):
+                raise
+        done.deleted.append(key)
+
+    count = len(plan.created) + len(plan.updated) + len(plan.deleted)
+    advance = total("Applying", count)
+    with temporal_errors():
+        await at_once(plan.created, create, advance)
+        await at_once(plan.updated, replace, advance)
+        await at_once(plan.deleted, delete, advance)
+    done.created.sort(key=lambda wanted: wanted.key)
+    done.updated.sort(key=lambda change: change.wanted.key)
+    done.deleted.sort()
+    return done
+
+
+def _wanted(task: Task, weight: float, task_queue: str) -> Wanted:
+    return Wanted(
+        task,
+        schedule_of(task, weight=weight, task_queue=task_queue),
+        digest_of(task, weight=weight, task_queue=task_queue),
+    )
+
+
+def _changes(description: ScheduleDescription, wanted: Wanted) -> list[str]:
+    """What differs between a schedule and the wanted one, in words; empty when nothing does."""
+    current = description.schedule
+    task = task_of(current)
+    if task is None:
+        return ["the schedule was not made by this version of taskflow"]
+    before, after = task.model_dump(mode="json"), wanted.task.model_dump(mode="json")
+    changes = [
+        f"{name}: {_short(before.get(name))} -> {_short(after[name])}"
+        for name in after
+        if before.get(name) != after[name]
+    ]
+    if changes:
+        return changes
+    if description.typed_search_attributes.get(SPEC_DIGEST) != wanted.digest:
+        return ["settings of the schedule: queue, fairness weight or version"]
+    if current.spec != wanted.schedule.spec or current.policy != wanted.schedule.policy:
+        return ["the schedule was changed in Temporal: restored"]
+    return []
+
+
+def _short(value: Any) -> str:
+
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _ids(key: Key) -> dict[str, str]:
+    return {"tenant_id": key[0], "task_id": key[1]}
+
+
+def _text(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _times(task: Task, now: datetime) -> list[str]:
+    return [_text(at) for at in next_times(task, SHOWN_TIMES, after=now)]

@@ -1,0 +1,137 @@
+"""Runs as people and tools see them, read from Temporal's visibility."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+
+from domain.attributes import REASON_MEMO, TASK_RUN
+from domain.ids import parse_run_id
+from domain.states import RunState, is_end
+from domain.trace import trace_id
+from starter.rpc import temporal_errors
+from workflows import attributes as sa
+
+_CLOSED_WITHOUT_US = {
+    WorkflowExecutionStatus.TERMINATED: (RunState.CANCELLED, "terminated in Temporal"),
+    WorkflowExecutionStatus.TIMED_OUT: (RunState.FAILED, "timed out in Temporal"),
+    WorkflowExecutionStatus.CANCELED: (RunState.CANCELLED, "cancelled before a worker took it up"),
+    WorkflowExecutionStatus.FAILED: (RunState.FAILED, "failed before it could settle"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run: its times in UTC, its state, and what explains it."""
+
+    run_id: str
+    temporal_run_id: str
+    tenant_id: str
+    task_id: str
+    plugin_id: str | None
+    trigger_kind: str | None
+    nominal_time: datetime | None
+    trigger_time: datetime | None
+    actual_start: datetime | None
+    ended_at: datetime | None
+    duration_ms: int | None
+    status: RunState
+    reason: str | None
+    retry_count: int
+    error_code: str | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the run is in an end state."""
+        return is_end(self.status)
+
+    def as_json(self) -> dict[str, Any]:
+        """The run in the `runs` document."""
+        return {
+            "run_id": self.run_id,
+            "tenant_id": self.tenant_id,
+            "task_id": self.task_id,
+            "plugin_id": self.plugin_id,
+            "trigger_kind": self.trigger_kind,
+            "nominal_time": rfc3339(self.nominal_time),
+            "trigger_time": rfc3339(self.trigger_time),
+            "actual_start": rfc3339(self.actual_start),
+            "ended_at": rfc3339(self.ended_at),
+            "duration_ms": self.duration_ms,
+            "status": self.status,
+            "reason": self.reason,
+            "retry_count": self.retry_count,
+            "error_code": self.error_code,
+            "sla": {"start": None, "finish": None},
+            "trace_id": trace_id(self.run_id, self.temporal_run_id),
+        }
+
+
+def rfc3339(at: datetime | None) -> str | None:
+    """UTC with milliseconds where there are any."""
+    if at is None:
+        return None
+    text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")
+    return text.replace("+00:00", "Z")
+
+
+async def list_runs(
+    client: Client,
+    *,
+    tenant_id: str | None = None,
+    task_id: str | None = None,
+    status: RunState | None = None,
+    since: datetime | None = None,
+    limit: int = 50,
+) -> list[RunView]:
+    """The latest runs, newest first. What changed within the last second may not show yet."""
+    conditions = [f"WorkflowType = '{TASK_RUN}'"]
+    conditions += [f"TenantId = '{tenant_id}'"] if tenant_id else []
+    conditions += [f"TaskId = '{task_id}'"] if task_id else []
+    conditions += [f"TaskStatus = '{status}'"] if status else []
+    conditions += [f"StartTime >= '{rfc3339(since)}'"] if since else []
+    found: list[RunView] = []
+    with temporal_errors():
+        query = " AND ".join(conditions)
+        async for execution in client.list_workflows(
+            query, limit=limit, page_size=min(limit, 1000)
+        ):
+            if view := await view_of(execution):
+                found.append(view)
+    oldest = datetime.min.replace(tzinfo=UTC)
+    return sorted(found, key=lambda run: run.trigger_time or oldest, reverse=True)
+
+
+async def view_of(execution: WorkflowExecution) -> RunView | None:
+    """A listed or described execution as a run; None when it is not one of ours."""
+    parsed = parse_run_id(execution.id)
+    if parsed is None:
+        return None
+    found = execution.typed_search_attributes
+    status = RunState(found.get(sa.TASK_STATUS) or RunState.PENDING)
+    reason: str | None = (await execution.memo()).get(REASON_MEMO)
+    if not is_end(status) and execution.status in _CLOSED_WITHOUT_US:
+        status, reason = _CLOSED_WITHOUT_US[execution.status]
+    nominal = parsed.nominal_time or found.get(sa.TRIGGER_TIME) or execution.start_time
+    started = found.get(sa.ACTUAL_START)
+    duration = found.get(sa.DURATION_MS)
+    if duration is None and started and execution.close_time:
+        duration = round((execution.close_time - started) / timedelta(milliseconds=1))
+    return RunView(
+        run_id=execution.id,
+        temporal_run_id=execution.run_id,
+        tenant_id=parsed.tenant_id,
+        task_id=parsed.task_id,
+        plugin_id=found.get(sa.PLUGIN_ID),
+        trigger_kind=found.get(sa.TRIGGER_KIND),
+        nominal_time=nominal,
+        trigger_time=found.get(sa.TRIGGER_TIME) or nominal,
+        actual_start=started,
+        ended_at=execution.close_time,
+        duration_ms=duration,
+        status=status,
+        reason=reason,
+        retry_count=found.get(sa.RETRY_COUNT) or 0,
+        error_code=found.get(sa.ERROR_CODE),
+    )

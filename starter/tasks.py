@@ -1,0 +1,198 @@
+"""Registered tasks as people and tools see them: in a list, and one in full."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from temporalio.client import Client, ScheduleListDescription
+
+from domain.states import RunState
+from domain.task import Task
+from domain.triggers import zone_of
+from starter.control import describe_task
+from starter.registry import Key, listed
+from starter.rpc import at_once, temporal_errors
+from starter.runs import RunView, list_runs, rfc3339
+from starter.schedules import LISTED_CALENDARS, listed_triggers, task_of
+from workflows import attributes as sa
+
+NEXT_TIMES = 5
+RECENT_RUNS = 10
+_LATEST_RUNS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class TaskView:
+    """A task in a list."""
+
+    tenant_id: str
+    task_id: str
+    plugin_id: str | None
+    paused: bool
+    note: str | None
+    triggers: list[dict[str, Any]]
+    next_times: list[datetime]
+    last_status: RunState | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The task in the `list` document."""
+        return {
+            "tenant_id": self.tenant_id,
+            "task_id": self.task_id,
+            "plugin_id": self.plugin_id,
+            "paused": self.paused,
+            "note": self.note,
+            "triggers": self.triggers,
+            "next_times": [rfc3339(at) for at in self.next_times],
+            "last_status": self.last_status,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A plugin call under way, or waiting for its time."""
+
+    run_id: str
+    attempt: int
+    max_attempts: int
+    next_at: datetime | None
+    last_failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskDetail:
+    """All there is to say of one task."""
+
+    task: Task
+    zone: str
+    paused: bool
+    note: str | None
+    next_times: list[datetime]
+    fired: int
+    skipped_overlap: int
+    missed_catchup: int
+    created_at: datetime
+    updated_at: datetime | None
+    runs: list[RunView]
+    attempts: list[Attempt]
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `show`."""
+        return {
+            "task": self.task.model_dump(mode="json"),
+            "paused": self.paused,
+            "note": self.note,
+            "next_times": [rfc3339(at) for at in self.next_times],
+            "fires": {
+                "started": self.fired,
+                "skipped_overlap": self.skipped_overlap,
+                "missed_catchup": self.missed_catchup,
+            },
+            "created_at": rfc3339(self.created_at),
+            "updated_at": rfc3339(self.updated_at),
+            "runs": [run.as_json() for run in self.runs],
+            "attempts": [
+                {
+                    "run_id": attempt.run_id,
+                    "attempt": attempt.attempt,
+                    "max_attempts": attempt.max_attempts,
+                    "next_at": rfc3339(attempt.next_at),
+                    "last_failure": attempt.last_failure,
+                }
+                for attempt in self.attempts
+            ],
+        }
+
+
+async def list_tasks(client: Client, tenant_id: str | None = None) -> list[TaskView]:
+    """Every task (of a tenant), by tenant and id. A change of the last second may not show yet."""
+    entries = await listed(client, [tenant_id] if tenant_id else None)
+    statuses = await _last_statuses(client, tenant_id, list(entries))
+    views: dict[Key, TaskView] = {}
+
+    async def view(key: Key) -> None:
+        entry = entries[key]
+        state = entry.schedule.state if entry.schedule else None
+        views[key] = TaskView(
+            tenant_id=key[0],
+            task_id=key[1],
+            plugin_id=entry.typed_search_attributes.get(sa.PLUGIN_ID),
+            paused=bool(state and state.paused),
+            note=state.note if state else None,
+            triggers=await _triggers(client, entry),
+            next_times=list(entry.info.next_action_times) if entry.info else [],
+            last_status=statuses.get(key),
+        )
+
+    with temporal_errors():
+        await at_once(list(entries), view)
+    return [views[key] for key in sorted(views)]
+
+
+async def _triggers(client: Client, entry: ScheduleListDescription) -> list[dict[str, Any]]:
+    spec = entry.schedule.spec if entry.schedule else None
+    if spec and max(len(spec.calendars), len(spec.intervals)) < LISTED_CALENDARS:
+        return listed_triggers(entry)
+    task = task_of((await client.get_schedule_handle(entry.id).describe()).schedule)
+    return task.model_dump(mode="json")["triggers"] if task else []
+
+
+async def _last_statuses(
+    client: Client, tenant_id: str | None, keys: list[Key]
+) -> dict[Key, RunState]:
+    """The status of each task's newest run: from the newest runs of all, then one by one."""
+    found: dict[Key, RunState] = {}
+    newest = await list_runs(client, tenant_id=tenant_id, limit=_LATEST_RUNS)
+    for run in newest:
+        found.setdefault((run.tenant_id, run.task_id), run.status)
+    if len(newest) < _LATEST_RUNS:
+        return found
+
+    async def look_up(key: Key) -> None:
+        for run in await list_runs(client, tenant_id=key[0], task_id=key[1], limit=1):
+            found[key] = run.status
+
+    await at_once([key for key in keys if key not in found], look_up)
+    return found
+
+
+async def show_task(client: Client, tenant_id: str, task_id: str) -> TaskDetail:
+    """One task in full, its newest runs and the attempts of those under way. Errors: `NotFound`."""
+    description, task = await describe_task(client, tenant_id, task_id)
+    runs = await list_runs(client, tenant_id=tenant_id, task_id=task_id, limit=RECENT_RUNS)
+    attempts: list[Attempt] = []
+    with temporal_errors():
+        for run in runs:
+            if not run.ended:
+                attempts += await _attempts(client, run.run_id)
+    info, state = description.info, description.schedule.state
+    return TaskDetail(
+        task=task,
+        zone=zone_of(task),
+        paused=state.paused,
+        note=state.note,
+        next_times=list(info.next_action_times[:NEXT_TIMES]),
+        fired=info.num_actions,
+        skipped_overlap=info.num_actions_skipped_overlap,
+        missed_catchup=info.num_actions_missed_catchup_window,
+        created_at=info.created_at,
+        updated_at=info.last_updated_at,
+        runs=runs,
+        attempts=attempts,
+    )
+
+
+async def _attempts(client: Client, run_id: str) -> list[Attempt]:
+    description = await client.get_workflow_handle(run_id).describe()
+    return [
+        Attempt(
+            run_id=run_id,
+            attempt=pending.attempt,
+            max_attempts=pending.maximum_attempts,
+            next_at=pending.scheduled_time.ToDatetime(tzinfo=description.start_time.tzinfo)
+            if pending.HasField("scheduled_time")
+            else None,
+            last_failure=pending.last_failure.message or None,
+        )
+        for pending in description.raw_description.pending_activities
+    ]
