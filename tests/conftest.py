@@ -1,0 +1,91 @@
+"""Fixtures and builders that several packages of tests share.
+
+Fixtures start what they stand for when a test first asks: pure tests start no process.
+"""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from domain.document import Document, parse_yaml
+from domain.policy import Policy
+from domain.registration import read_registration
+from domain.task import Task
+from sandbox.client import SandboxClient
+from shared.policy import load_policy
+from shared.search_attributes import register_search_attributes
+from shared.settings import ROOT
+
+POLICY_FILE = ROOT / "config/tasks/default_policy.yaml"
+TEMPORAL_BINARY = Path(sys.executable).parent / "temporal"
+
+_LEAST_TASK: dict[str, Any] = {
+    "tenant_id": "acme",
+    "task_id": "daily-report",
+    "plugin_id": "report-builder",
+    "triggers": [{"every": "15m"}],
+}
+
+
+def task_of(lines: str = "", **fields: Any) -> Task:
+    """A whole task: the least one, changed by lines of YAML and by fields, layered as a file is."""
+    said = parse_yaml(lines).data if lines.strip() else {}
+    document = Document({"tasks": [_LEAST_TASK | said | fields]})
+    return read_registration(document, load_policy(POLICY_FILE)).tasks[0]
+
+
+async def start_temporal(**options: Any) -> WorkflowEnvironment:
+    """A dev server of its own, silent, that knows our search attributes."""
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(TEMPORAL_BINARY),
+        dev_server_log_level="never",
+        data_converter=pydantic_data_converter,
+        **options,
+    )
+    await register_search_attributes(environment.client)
+    return environment
+
+
+@pytest.fixture(scope="session")
+def policy() -> Policy:
+    """The policy that the product ships."""
+    return load_policy(POLICY_FILE)
+
+
+@pytest.fixture(scope="session")
+async def temporal() -> AsyncIterator[Client]:
+    """A client of one real Temporal server for the whole session: use a task queue of your own.
+
+    Its address is `temporal.service_client.config.target_host`.
+    """
+    async with await start_temporal() as environment:
+        yield environment.client
+
+
+@pytest.fixture(scope="session")
+def plugin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The base URL of one plugin runtime for the whole session: the sandbox as a process."""
+    log = tmp_path_factory.mktemp("plugin") / "deliveries.jsonl"
+    command = [sys.executable, "-m", "sandbox", "--port", "0", "--log", str(log)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().removeprefix("sandbox: ").strip()
+        finally:
+            process.terminate()
+            process.wait(10)
+
+
+@pytest.fixture
+async def plugin(plugin_url: str) -> AsyncIterator[SandboxClient]:
+    """What scripts the plugins at `plugin_url` and reads back their deliveries; starts empty."""
+    async with SandboxClient(plugin_url) as client:
+        await client.reset()
+        yield client
