@@ -21,13 +21,10 @@ class _Loader(_Base):  # type: ignore[misc]  # which of the two bases depends on
     """YAML with JSON's types only: times stay text, and 12:30 is text, not 750."""
 
 
+_YAML = "tag:yaml.org,2002:"
+_TEXT_TO_JSON = {f"{_YAML}{kind}" for kind in ("timestamp", "int", "float", "merge", "value")}
 _Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in rules
-        if tag
-        not in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
-    ]
+    first: [(tag, pattern) for tag, pattern in rules if tag not in _TEXT_TO_JSON]
     for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(
@@ -42,7 +39,6 @@ _Loader.add_implicit_resolver(
 )
 
 
-_YAML = "tag:yaml.org,2002:"
 _BOOLEANS = dict.fromkeys(("true", "yes", "on"), True) | dict.fromkeys(
     ("false", "no", "off"), False
 )
@@ -52,7 +48,6 @@ _SCALARS: dict[str, Callable[[str], Any]] = {
     f"{_YAML}bool": lambda text: _BOOLEANS[text.lower()],
     f"{_YAML}null": dict.fromkeys(("", "~", "null", "Null", "NULL")).__getitem__,
     f"{_YAML}str": str,
-    f"{_YAML}value": str,  # a lone `=`
     "!": str,
 }
 _COLLECTION_TAGS = (None, "!", f"{_YAML}map", f"{_YAML}seq")
