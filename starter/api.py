@@ -1,9 +1,13 @@
 """The HTTP API process: `python -m starter.api --host HOST --port PORT`."""
 
 import argparse
+import socket
+import sys
 
 import uvicorn
 from fastapi import FastAPI
+
+GRACE = 4  # seconds for open requests, less than the patience of whoever stops us
 
 app = FastAPI(title="taskflow")
 
@@ -14,21 +18,26 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-def main() -> None:
+def main() -> int:
     """Serve until SIGTERM or SIGINT, then finish open requests; a taken port is exit code 1."""
     parser = argparse.ArgumentParser(prog="starter.api")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8088)
     options = parser.parse_args()
-    uvicorn.run(
-        app,
-        host=options.host,
-        port=options.port,
-        access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=5,
+    config = uvicorn.Config(
+        app, access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE
     )
+    try:
+        # Bound here: uvicorn's own exit code for a taken port, 3, says something else in this project.
+        listener = socket.create_server((options.host, options.port), backlog=2048)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        sys.stderr.write(f"api: cannot listen on {options.host}:{options.port}: {reason}\n")
+        return 1
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 LEASH = Path(__file__).with_name("leash.py")
 POLL = 0.03
+REAP = 1.0
 TAIL_LINES = 12
 TAIL_WIDTH = 300
 
@@ -41,8 +42,12 @@ class Process:
     """
 
     def __init__(self, child: Child, log: Path) -> None:
-        """Start `child` with its output appended to `log`; errors: `OSError`."""
+        """Start `child` with its output appended to `log`; errors: `OSError`.
+
+        Linux takes the end of the calling thread for the parent's: call it from one that stays.
+        """
         child.prepare()
+        self._swept = False
         leash = [sys.executable, "-I", "-S", str(LEASH), str(os.getpid())]
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
@@ -79,6 +84,7 @@ class Process:
         while self.alive:  # noqa: ASYNC110  # no event tells of it
             await asyncio.sleep(POLL)
         self.kill()
+        self._swept = True  # from now on the group's number can be another's
 
     async def end(self, grace: float) -> None:
         """SIGTERM to the group, up to `grace` seconds of patience, then SIGKILL to the group."""
@@ -97,7 +103,14 @@ class Process:
         """SIGKILL to the group, at once."""
         self._signal(signal.SIGKILL)
 
+    def reap(self) -> None:
+        """Take notice of the end of a process just killed; blocks for as long as that takes."""
+        with suppress(subprocess.TimeoutExpired):
+            self._popen.wait(REAP)
+
     def _signal(self, number: signal.Signals) -> None:
+        if self._swept:
+            return
         # An empty group is what we want; macOS answers EPERM for one that holds only a zombie.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)

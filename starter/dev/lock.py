@@ -18,8 +18,8 @@ async def owned(lock: Path, what: str) -> AsyncIterator[int]:
 
     The kernel drops it with its last holder, so one left by a kill -9 stands in nobody's way; the
     patience is for the children of such a supervisor, which need a moment to die.
-    Errors: `Refused` that names `what` when another process holds it, `TaskflowError` when it cannot
-    be made.
+    Errors: `Refused` that names `what` when another process holds it, `TaskflowError` when the file
+    cannot be made.
     """
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)

@@ -28,8 +28,9 @@ class ProcessTree:
     """Supervisor of named children.
 
     Each writes to `<logs>/<name>.log` (the log of the start before is kept as `<name>.log.1`). One
-    that dies is started again; one that dies more than `restarts` times in `window` seconds ends the
-    supervision: `gave_up` returns and the owner calls `stop`. `say` gets a line for each such event.
+    that dies is started again; one that dies more than `restarts` times in `window` seconds ends
+    the supervision: `gave_up` returns and the owner calls `stop`. `say` gets a line for each such
+    event.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class ProcessTree:
         """SIGKILL to every group, at once."""
         for kept in self._kept.values():
             kept.process.kill()
+        for kept in self._kept.values():
+            kept.process.reap()
 
     async def _keep(self, kept: _Kept) -> None:
         name, log = kept.child.name, _short(kept.log)
