@@ -1,0 +1,155 @@
+"""The demo from start to verdict."""
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import JsonValue
+from rich.console import Console
+from temporalio.client import Client
+
+from sandbox.client import SandboxClient
+from shared.errors import TaskflowError, TemporalUnreachable
+from shared.settings import get_settings
+from starter.control import describe_task, trigger
+from starter.demo.display import Display, make_console, runs_table
+from starter.demo.scenario import EXAMPLES, Key, Scenario, due_runs, load_scenario, quiet_moment
+from starter.demo.verdict import Verdict, judge
+from starter.dev.options import DevOptions
+from starter.dev.stack import DevStack, dev_stack
+from starter.registry import carry_out, make_plan
+from starter.runs import RunView, list_runs
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+STATE = Path(".taskflow")
+POLL_SECONDS = 0.5
+MANUAL_RUNS = 3
+LAST_RUNS = timedelta(seconds=30)
+"""How long runs that are due may take to show and to end after the last moment."""
+
+
+def run_demo(seconds: float) -> int:
+    """Run the examples for about `seconds`; exit code 0 only for a faultless verdict.
+
+    Errors: `TaskflowError` when a part does not start or Temporal is lost for good.
+    """
+    return asyncio.run(_run(seconds, make_console()))
+
+
+async def _run(seconds: float, console: Console) -> int:
+    scenario = load_scenario()
+    state = _state_folder()
+    options = DevOptions(
+        port=0,
+        ui_port=0,
+        api_port=0,
+        sandbox_port=0,
+        state_dir=state,
+        sandbox_config=EXAMPLES / "plugins.yaml",
+    )
+    _cancel_on_signals()
+    try:
+        console.print("Starting Temporal, the plugins and a worker ...")
+        async with dev_stack(options, console.print) as stack:
+            verdict = await _unless_it_gives_up(stack, _story(stack, scenario, seconds, console))
+    except asyncio.CancelledError:
+        console.print("demo: stopped, and every process of it with it")
+        return INTERRUPTED
+    for finding in verdict.findings:
+        console.print(f"  [red]{finding}")
+    console.print(f"[bold {'green' if verdict.ok else 'red'}]{verdict.line}")
+    if not verdict.ok:
+        console.print(f"The logs are kept in {state}/logs")
+        return FAILED
+    shutil.rmtree(state, ignore_errors=True)
+    return OK
+
+
+def _state_folder() -> Path:
+    STATE.mkdir(exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix="demo-", dir=STATE))
+
+
+async def _unless_it_gives_up(stack: DevStack, story: Coroutine[Any, Any, Verdict]) -> Verdict:
+    """The story's verdict; `TaskflowError` when a part of the stack cannot be kept running."""
+    telling = asyncio.create_task(story)
+    giving_up = asyncio.create_task(stack.tree.gave_up())
+    try:
+        await asyncio.wait([telling, giving_up], return_when=asyncio.FIRST_COMPLETED)
+        if telling.done():
+            return telling.result()
+        raise TaskflowError(f"the demo cannot go on; the logs are kept in {stack.state_dir}/logs")
+    finally:
+        for task in (telling, giving_up):
+            task.cancel()
+        await asyncio.gather(telling, giving_up, return_exceptions=True)
+
+
+async def _story(stack: DevStack, scenario: Scenario, seconds: float, console: Console) -> Verdict:
+    """Register the examples, watch them fire, judge what came of it."""
+    console.print(f"Look at every run in Temporal's Web UI: [bold]{stack.web_url}[/]")
+    client = await stack.connect()
+    begin = quiet_moment(scenario.tasks, datetime.now(UTC) + timedelta(seconds=0.5))
+    await _sleep_until(begin)
+    plan = await make_plan(client, scenario.registration, task_queue=get_settings().task_queue)
+    await carry_out(client, plan)
+    until = quiet_moment(scenario.tasks, begin + timedelta(seconds=seconds))
+    due: dict[str, Key] = {}
+    for task in scenario.tasks:
+        key = (task.tenant_id, task.task_id)
+        description, _ = await describe_task(client, *key)
+        due |= dict.fromkeys(due_runs(task, description.info.created_at, until), key)
+    console.print(
+        f"Registered {len(plan.created)} tasks of examples/tasks.yaml; "
+        f"{len(due)} runs are due until {until:%H:%M:%S} UTC, and {MANUAL_RUNS} more by hand"
+    )
+    by_hand = scenario.tasks[0]
+    for number in range(MANUAL_RUNS):
+        payload: JsonValue = {"asked_by": "demo", "number": number}
+        run_id = await trigger(client, by_hand.tenant_id, by_hand.task_id, payload=payload)
+        due[run_id] = (by_hand.tenant_id, by_hand.task_id)
+    with Display(console, scenario.tasks, until) as display:
+        runs = await _watch(client, due, until, display)
+    async with SandboxClient(stack.sandbox_url or "") as sandbox:
+        deliveries = await sandbox.deliveries()
+    judged = [run for run in runs if run.nominal_time and run.nominal_time <= until]
+    console.print(runs_table(judged))
+    return judge(due, judged, deliveries, scenario.expected, until)
+
+
+async def _watch(
+    client: Client, due: dict[str, Key], until: datetime, display: Display
+) -> Sequence[RunView]:
+    """Show the runs until all that are due have ended, or have had time enough to."""
+    runs: Sequence[RunView] = ()
+    while True:
+        note = ""
+        try:
+            runs = await list_runs(client, limit=5000)
+        except TemporalUnreachable:
+            note = "Temporal does not answer: waiting for it to come back ..."
+        except TaskflowError as error:
+            note = f"{error}"
+        display.update(runs, note)
+        ended = {run.run_id for run in runs if run.ended}
+        now = datetime.now(UTC)
+        if now > until and (due.keys() <= ended or now > until + LAST_RUNS):
+            return runs
+        await asyncio.sleep(POLL_SECONDS)
+
+
+async def _sleep_until(moment: datetime) -> None:
+    await asyncio.sleep(max(0.0, (moment - datetime.now(UTC)).total_seconds()))
+
+
+def _cancel_on_signals() -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if task:
+            loop.add_signal_handler(number, task.cancel)

@@ -1,0 +1,78 @@
+"""Did every run that was due happen exactly once, and end as scripted? Pure."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sandbox.client import Delivery
+from starter.demo.scenario import Expected, Key
+from starter.runs import RunView
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was due, what came, and every way in which the two differ."""
+
+    due: int
+    seen: int
+    findings: list[str]
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is nothing to find fault with."""
+        return not self.findings and self.due > 0
+
+    @property
+    def line(self) -> str:
+        """The demo's last line."""
+        if self.ok:
+            return (
+                f"PASS: {self.due} runs were due, each happened exactly once and ended as scripted"
+            )
+        if not self.due:
+            return "FAIL: no run was due: give the demo more time (DEMO_SECONDS)"
+        count = f"{len(self.findings)} finding" + ("s" if len(self.findings) > 1 else "")
+        return f"FAIL: {count} in {self.due} runs that were due"
+
+
+def judge(
+    due: Mapping[str, Key],
+    runs: Sequence[RunView],
+    deliveries: Iterable[Delivery],
+    expected: Mapping[Key, Expected],
+    until: datetime,
+) -> Verdict:
+    """Compare the runs that were due (id -> task) with those that are, and with the plugins' log.
+
+    Runs that fired after `until` are not judged: the demo ends before they do.
+    """
+    by_id = {run.run_id: run for run in runs}
+    calls: dict[str, list[Delivery]] = defaultdict(list)
+    for delivery in deliveries:
+        calls[delivery.key].append(delivery)
+    findings = [f"missing: {run_id}" for run_id in due if run_id not in by_id]
+    findings += [f"seen twice: {i}" for i, n in Counter(r.run_id for r in runs).items() if n > 1]
+    for run in runs:
+        if run.run_id not in due and run.nominal_time and run.nominal_time <= until:
+            findings.append(f"not due: {run.run_id}")
+    for run_id, key in due.items():
+        if run_id in by_id:
+            findings += _differences(by_id[run_id], calls[run_id], expected[key])
+    return Verdict(len(due), sum(run_id in by_id for run_id in due), sorted(findings))
+
+
+def _differences(run: RunView, calls: Sequence[Delivery], expected: Expected) -> list[str]:
+    effects = len({call.effect for call in calls if call.effect is not None})
+    pairs = {
+        "status": (run.status, expected.status),
+        "error code": (run.error_code, expected.error_code),
+        "retries": (run.retry_count, expected.attempts - 1),
+        "calls": (len(calls), expected.attempts),
+        "effects": (effects, expected.effects),
+    }
+    return [
+        f"{run.run_id}: {what} {found}, scripted {wanted}"
+        for what, (found, wanted) in pairs.items()
+        if found != wanted
+    ]
