@@ -28,11 +28,10 @@ def main() -> int:
         app, access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE
     )
     try:
-        # Bound here: uvicorn's own exit code for a taken port, 3, says something else in this project.
+        # Bound here: uvicorn's own exit code for a taken port, 3, says something else in ours.
         listener = socket.create_server((options.host, options.port), backlog=2048)
     except OSError as error:
-        reason = error.strerror or str(error)
-        sys.stderr.write(f"api: cannot listen on {options.host}:{options.port}: {reason}\n")
+        sys.stderr.write(f"api: cannot listen: {error.strerror}\n")
         return 1
     with listener:
         uvicorn.Server(config).run(sockets=[listener])

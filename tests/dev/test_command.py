@@ -141,4 +141,5 @@ def test_the_api_leaves_a_taken_port_with_one_line() -> None:
         )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert done.stderr == f"api: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert done.stderr.startswith("api: cannot listen: Address already in use")
+    assert done.stderr.count("\n") == 1
