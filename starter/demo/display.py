@@ -106,15 +106,12 @@ def run_line(run: RunView) -> str:
     """One ended run in one line."""
     at = run.trigger_time.strftime("%H:%M:%S") if run.trigger_time else "?"
     seconds = f"{(run.duration_ms or 0) / 1000:.1f} s"
-    retries = (
-        f", {run.retry_count} retr{'y' if run.retry_count == 1 else 'ies'}"
-        if run.retry_count
-        else ""
-    )
+    retries = f", retried {run.retry_count} x" if run.retry_count else ""
     code = f" {run.error_code}" if run.error_code else ""
     colour = COLOURS.get(run.status, "default")
     task = f"{run.tenant_id}/{run.task_id}"
-    return f"{at}  {task:<24} [{colour}]{run.status}[/]{code}  ({run.trigger_kind}, {seconds}{retries})"
+    details = f"({run.trigger_kind}, {seconds}{retries})"
+    return f"{at}  {task:<24} [{colour}]{run.status}[/]{code}  {details}"
 
 
 def runs_table(runs: Sequence[RunView]) -> Table:

@@ -1,0 +1,41 @@
+"""The example files, and the moments between which the demo looks."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from domain.triggers import task_times
+from starter.demo.scenario import MARGIN, due_runs, load_scenario, quiet_moment
+
+BASE = datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC)
+
+
+def test_every_example_task_has_its_expectation() -> None:
+    """Tasks and expectations name each other, so no run of the demo goes unjudged."""
+    scenario = load_scenario()
+    assert {(task.tenant_id, task.task_id) for task in scenario.tasks} == scenario.expected.keys()
+    assert len({task.tenant_id for task in scenario.tasks}) == 2
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(min_value=0, max_value=600_000))
+def test_a_quiet_moment_is_far_from_every_fire(milliseconds: int) -> None:
+    """Within the margin of the demo's first and last moment nothing fires, wherever one starts."""
+    tasks = load_scenario().tasks
+    after = BASE + timedelta(milliseconds=milliseconds)
+    moment = quiet_moment(tasks, after)
+    assert moment >= after
+    for task in tasks:
+        assert not list(task_times(task, after=moment - MARGIN, until=moment + MARGIN / 2))
+
+
+def test_due_runs_are_the_fires_between_two_moments() -> None:
+    """A ten-second task owes three runs in thirty seconds, each named by its nominal time."""
+    task = next(task for task in load_scenario().tasks if task.task_id == "health-check")
+    due = due_runs(task, BASE, BASE + timedelta(seconds=30))
+    assert list(due) == [
+        "run/acme/health-check-2026-11-23T08:00:10Z",
+        "run/acme/health-check-2026-11-23T08:00:20Z",
+        "run/acme/health-check-2026-11-23T08:00:30Z",
+    ]
