@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import structlog
@@ -35,22 +37,39 @@ def build_worker(client: Client, settings: Settings, http: httpx.AsyncClient) ->
     """Wire the workflows and activities to a task queue."""
     flags = PolicyFlags(settings.policy_file, settings.flag_overrides())
     plugins = PluginActivities(http, settings.plugin_url, flags.of)
-    return Worker(
+    return new_worker(
         client,
         task_queue=settings.task_queue,
         workflows=[TaskRun],
         activities=[plugins.execute_plugin],
-        workflow_runner=sandboxed_runner(),
+    )
+
+
+def new_worker(
+    client: Client,
+    *,
+    task_queue: str,
+    workflows: Sequence[type],
+    activities: Sequence[Callable[..., Any]],
+    pure: Sequence[str] = (),
+) -> Worker:
+    """A worker with the options that all of ours have; `pure` as in `sandboxed_runner`."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=workflows,
+        activities=activities,
+        workflow_runner=sandboxed_runner(*pure),
         max_concurrent_activities=MAX_CALLS,
         graceful_shutdown_timeout=GRACE,
     )
 
 
-def sandboxed_runner() -> SandboxedWorkflowRunner:
-    """Temporal's workflow sandbox, with the pure modules loaded once and not once per run."""
+def sandboxed_runner(*pure: str) -> SandboxedWorkflowRunner:
+    """Temporal's workflow sandbox; our modules and those of `pure` are loaded once for all runs."""
     return SandboxedWorkflowRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(
-            "domain", "workflows", "yaml", "cron_descriptor", "pydantic"
+            "domain", "workflows", "yaml", "cron_descriptor", "pydantic", *pure
         )
     )
 
@@ -76,12 +95,12 @@ async def run_worker(settings: Settings) -> None:
         return
     async with http_client() as http, build_worker(client, settings, http):
         log.info("worker ready", action="worker_ready", task_queue=settings.task_queue)
-        _say_ready()
+        say_ready()
         await stop.wait()
         log.info("worker stopping", action="worker_stopping")
 
 
-def _say_ready() -> None:
+def say_ready() -> None:
     """Whoever started this process may wait for a file to appear."""
     if ready_file := os.environ.get("TASKFLOW_READY_FILE"):
         Path(ready_file).touch()

@@ -1,0 +1,42 @@
+"""The figures for people: a table and the machine it was made on."""
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import Machine
+from benchmarks.summary import Summary
+
+LEGEND = """\
+runs/s: median of the rounds. ratio: median of the ratios to the first row in the same round.
+events, tasks (workflow tasks), bytes (of payloads): those of one history.
+calls: gRPC requests of the worker for one run, its polls left out."""
+
+
+def show(console: Console, summaries: list[Summary], machine: Machine) -> None:
+    """Print a row for each scenario, then what it ran on."""
+    base = summaries[0]
+    rounds = len(base.throughputs)
+    table = Table(title=f"{base.runs // rounds} runs of each kind, in each of {rounds} rounds")
+    table.add_column("kind of run")
+    for heading in ("runs/s", "ratio", "spread", "events", "tasks", "bytes", "calls"):
+        table.add_column(heading, justify="right")
+    for row in summaries:
+        spread = f"{min(row.ratios):.2f} - {max(row.ratios):.2f}" if row is not base else ""
+        table.add_row(
+            row.title,
+            f"{row.throughput:.1f}",
+            f"{row.ratio:.2f}",
+            spread,
+            str(row.events),
+            str(row.workflow_tasks),
+            str(row.payload_bytes),
+            f"{row.requests:.1f}",
+        )
+    console.print(table)
+    console.print(LEGEND, style="dim", highlight=False)
+    console.print(
+        f"{machine.cores} cores, {machine.cpu}; Temporal server {machine.server}, "
+        f"SDK {machine.sdk}, Python {machine.python}",
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -1,0 +1,66 @@
+"""The processes of one benchmark: server, sandbox and worker, on free ports."""
+
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from temporalio.client import Client
+
+from benchmarks.metrics import WorkerMetrics
+from sandbox.client import SandboxClient
+from shared.errors import TaskflowError
+from shared.settings import ROOT
+from starter.dev.child import Child
+from starter.dev.options import DevOptions
+from starter.dev.ports import Wanted, settle
+from starter.dev.stack import dev_stack
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a benchmark talks to."""
+
+    client: Client
+    sandbox: SandboxClient
+    metrics: WorkerMetrics
+
+
+@asynccontextmanager
+async def bench_stack() -> AsyncIterator[Bench]:
+    """Start everything, hold it, and leave neither process nor file behind."""
+    with tempfile.TemporaryDirectory(prefix="taskflow-bench-") as folder:
+        options = DevOptions(
+            port=0,
+            sandbox_port=0,
+            headless=True,
+            db=Path(folder) / "temporal.db",
+            state_dir=Path(folder) / "state",
+            parts=("temporal", "sandbox"),
+        )
+        async with dev_stack(options) as stack:
+            [port] = settle([Wanted("metrics of the worker", "", 0)])
+            ready = stack.state_dir / "worker.ready"
+            await stack.tree.start(_worker(port, ready, stack.env))
+            if stack.sandbox_url is None:
+                raise TaskflowError("the sandbox was not started")
+            async with (
+                SandboxClient(stack.sandbox_url) as sandbox,
+                WorkerMetrics(port) as metrics,
+            ):
+                yield Bench(await stack.connect(), sandbox, metrics)
+
+
+def _worker(port: int, ready_file: Path, env: dict[str, str]) -> Child:
+    async def ready() -> bool:
+        return ready_file.exists()  # noqa: ASYNC240  # on a local disk
+
+    return Child(
+        "worker",
+        (sys.executable, "-P", "-m", "benchmarks.worker", str(port)),
+        # Benchmarks are not installed, and `-P` keeps the folder that one stands in out of the way.
+        {**env, "PYTHONPATH": str(ROOT), "TASKFLOW_READY_FILE": str(ready_file)},
+        ready,
+    )

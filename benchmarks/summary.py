@@ -1,0 +1,65 @@
+"""The figures of all rounds, scenario by scenario."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.rounds import Turn
+from benchmarks.scenarios import Scenario
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One scenario over all rounds.
+
+    `throughputs` are runs per second, a value for each round; `throughput` is their median.
+    `ratios` compare each with the first scenario in the same round; `ratio` is their median.
+    Events, workflow tasks and payload bytes are those of the median history; `requests` are gRPC
+    calls of the worker per run, and `requests_by_operation` says which.
+    """
+
+    name: str
+    title: str
+    runs: int
+    throughput: float
+    throughputs: list[float]
+    ratio: float
+    ratios: list[float]
+    events: int
+    workflow_tasks: int
+    payload_bytes: int
+    requests: float
+    requests_by_operation: dict[str, float]
+
+
+def summarise(
+    turns: dict[str, list[Turn]], scenarios: Sequence[Scenario], runs: int
+) -> list[Summary]:
+    """A summary for each scenario, in their order; `runs` were made in each turn."""
+    base = [turn.throughput for turn in turns[scenarios[0].name]]
+    return [_summary(scenario, turns[scenario.name], base, runs) for scenario in scenarios]
+
+
+def _summary(scenario: Scenario, turns: list[Turn], base: list[float], runs: int) -> Summary:
+    throughputs = [turn.throughput for turn in turns]
+    ratios = [own / first for own, first in zip(throughputs, base, strict=True)]
+    histories = [history for turn in turns for history in turn.histories]
+    calls = sum((turn.requests for turn in turns), Counter[str]())
+    all_runs = runs * len(turns)
+    return Summary(
+        name=scenario.name,
+        title=scenario.title,
+        runs=all_runs,
+        throughput=round(median(throughputs), 2),
+        throughputs=[round(value, 2) for value in throughputs],
+        ratio=round(median(ratios), 3),
+        ratios=[round(value, 3) for value in ratios],
+        events=round(median(history.events for history in histories)),
+        workflow_tasks=round(median(history.workflow_tasks for history in histories)),
+        payload_bytes=round(median(history.payload_bytes for history in histories)),
+        requests=round(calls.total() / all_runs, 2),
+        requests_by_operation={
+            name: round(count / all_runs, 2) for name, count in calls.most_common()
+        },
+    )

@@ -1,0 +1,61 @@
+"""One small benchmark, run as `make bench` runs it."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from shared.settings import ROOT
+
+RUNS = 20
+MOST_EVENTS_MORE_THAN_BARE = 4
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    """What one small benchmark printed with `--json`."""
+    command = [sys.executable, "-m", "benchmarks", "--runs", str(RUNS), "--rounds", "1", "--json"]
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_every_kind_ran(document: dict[str, Any]) -> None:
+    """Bare and plain runs were measured, as many as were asked for, in every round."""
+    rows = {row["name"]: row for row in document["scenarios"]}
+    assert list(rows) == ["bare", "plain"]
+    assert (document["runs"], document["rounds"]) == (RUNS, 1)
+    for row in rows.values():
+        assert row["runs"] == RUNS
+        assert len(row["throughputs"]) == len(row["ratios"]) == 1
+        assert row["throughput"] > 0
+
+
+def test_ratios_are_to_the_bare_run(document: dict[str, Any]) -> None:
+    """The bare run is 1, and a ratio is what the two throughputs say."""
+    bare, plain = document["scenarios"]
+    assert bare["ratio"] == 1
+    assert plain["ratio"] == pytest.approx(plain["throughput"] / bare["throughput"], abs=0.01)
+
+
+def test_a_plain_run_costs_little_more_than_a_bare_one(document: dict[str, Any]) -> None:
+    """A run that nothing governs adds few events and no workflow task or call of the worker."""
+    bare, plain = document["scenarios"]
+    assert bare["events"] == 11
+    assert plain["events"] - bare["events"] <= MOST_EVENTS_MORE_THAN_BARE
+    assert plain["workflow_tasks"] == bare["workflow_tasks"] == 2
+    assert plain["payload_bytes"] > bare["payload_bytes"] > 0
+    # A workflow task that times out or a cache that is full would show here first.
+    assert plain["requests"] == pytest.approx(bare["requests"], abs=0.5)
+
+
+def test_the_machine_is_named(document: dict[str, Any]) -> None:
+    """Figures come with the cores, CPU and versions that they were measured on."""
+    machine = document["machine"]
+    assert machine["cores"] >= 1
+    assert all(machine[name] for name in ("cpu", "server", "sdk", "python"))
