@@ -215,7 +215,7 @@ def _one_off_checks(task: Task) -> Iterator[Problem]:
         if trigger.at.microsecond:
             yield Problem(at, "must be a whole second")
         elif local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset():
-            message = f"the clock of {zone.key} reads this time twice: give the one-off its own task"
+            message = f"the clock of {zone.key} reads this time twice: make it a task of its own"
             yield Problem(at, message)
 
 

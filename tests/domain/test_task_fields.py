@@ -9,7 +9,6 @@ from domain.registration import MAX_PARAMS_BYTES
 from tests.conftest import task_of
 from tests.domain.registering import TASK, file_of, only_problem, problems, read
 
-
 _BAD_NAMES = [
     *("", "../admin", "a/b", "A", "Report", "-a", ".a", "_a", "a b", " a", "a\n", "a\0"),
     *("r\u00e9port", "\uff41", "\u0430dmin", "a\u200b", "x" * 65, "*", "%2e%2e"),
