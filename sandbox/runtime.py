@@ -52,7 +52,10 @@ class PluginRuntime:
         except Problem as problem:
             await exchange.refuse(problem)
         except JournalError as error:
-            await exchange.refuse(Problem(500, "LOG_FAILED", str(error)))
+            if exchange.begun:
+                await exchange.close()
+            else:
+                await exchange.refuse(Problem(500, "LOG_FAILED", str(error)))
 
     async def reset(self) -> None:
         """Back to the knobs of the config file and an empty memory; the log is marked."""

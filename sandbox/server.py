@@ -84,6 +84,9 @@ def serve(app: ASGIApp, listener: socket.socket, stop: Callable[[], None]) -> No
         ws="none",
         access_log=False,
         log_level="error",
+        # Longer than callers keep idle connections: a server that closes first makes calls fail
+        # that were never lost by any script.
+        timeout_keep_alive=120,
         # Only a guard: connections are cut long before, and what waits is woken.
         timeout_graceful_shutdown=2,
     )

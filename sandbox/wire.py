@@ -27,6 +27,7 @@ class Exchange:
         self._transport = cast(Transport, scope["extensions"][TRANSPORT])
         self._receive = receive
         self._send = send
+        self.begun = False
 
     async def read_body(self) -> bytes | None:
         """The whole request body; None when the caller left before its end."""
@@ -90,6 +91,7 @@ class Exchange:
     async def _begin(
         self, status: int, media_type: str, length: int | None, headers: dict[str, str]
     ) -> None:
+        self.begun = True
         raw = [(b"content-type", media_type.encode())]
         if length is not None:
             raw.append((b"content-length", str(length).encode()))

@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import json
+import ssl
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +33,24 @@ class Sandbox:
         self.process.communicate()
 
     def stop(self) -> tuple[int, str]:
-        """SIGTERM, and wait for the end: the exit code and all of standard error."""
+        """SIGTERM, then as `ended`."""
         self.process.terminate()
+        return self.ended()
+
+    def ended(self) -> tuple[int, str]:
+        """Wait for the end: the exit code and all of standard error."""
         _, errors = self.process.communicate(timeout=10)
         return self.process.returncode, errors
+
+    @contextlib.asynccontextmanager
+    async def clients(self) -> AsyncIterator[tuple[SandboxClient, httpx.AsyncClient]]:
+        """The control client, and a plain one for calls to plugins."""
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used, and made faster than httpx's
+        async with (
+            SandboxClient(self.url) as control,
+            httpx.AsyncClient(base_url=self.url, timeout=5, verify=tls, trust_env=False) as http,
+        ):
+            yield control, http
 
     def lines(self) -> list[dict[str, Any]]:
         """The log as it stands on disk."""
@@ -117,7 +132,7 @@ async def until_arrived(
             found = await sandbox.deliveries()
             if len([d for d in found if d.ended_at is not None or not ended]) >= count:
                 return found
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.02)
 
 
 def code_of(answer: httpx.Response) -> str:

@@ -1,7 +1,8 @@
 """The log tells what happened, and the sandbox remembers it after any end."""
 
 import asyncio
-from datetime import datetime, timedelta
+import re
+import resource
 from pathlib import Path
 
 import httpx
@@ -10,6 +11,8 @@ import pytest
 from sandbox.client import SandboxClient
 from tests.sandbox.harness import (
     TRACEPARENT,
+    Sandbox,
+    code_of,
     execute,
     new_key,
     request,
@@ -19,14 +22,16 @@ from tests.sandbox.harness import (
 )
 
 
-async def test_the_log_has_a_line_for_each_end_of_a_delivery(tmp_path: Path) -> None:
-    """Start and end carry who, what, when and the effect; an answered effect is on disk."""
-    with running(tmp_path / "log.jsonl") as sandbox:
-        async with httpx.AsyncClient(base_url=sandbox.url) as http:
-            await execute(http, "builder", "key-1", attempt=2, fence=3)
-            start, end = sandbox.lines()
+async def test_the_log_has_a_line_for_each_end_of_a_delivery(
+    shared_sandbox: Sandbox, sandbox: SandboxClient, http: httpx.AsyncClient
+) -> None:
+    """Start and end carry who, what, when and the effect, on disk before the answer is here."""
+    key = new_key()
+    await sandbox.configure("builder", latency=0.01)
+    await execute(http, "builder", key, attempt=2, fence=3)
+    start, end = [line for line in shared_sandbox.lines() if line.get("key") == key]
     common = {
-        "key": "key-1",
+        "key": key,
         "delivery": 1,
         "attempt": 2,
         "fence": 3,
@@ -36,21 +41,13 @@ async def test_the_log_has_a_line_for_each_end_of_a_delivery(tmp_path: Path) -> 
         "run_id": "run/acme/daily-report/2026-11-23T02:00:00Z",
         "traceparent": TRACEPARENT,
     }
-    started, ended = (datetime.fromisoformat(line.pop("at")) for line in (start, end))
+    started, ended = start.pop("at"), end.pop("at")
+    (delivery,) = await sandbox.deliveries(key=key)
     assert start == {"event": "start", **common, "outcome": None, "effect": None}
-    assert end == {"event": "end", **common, "outcome": "ok", "effect": 1}
-    assert started <= ended
-    assert ended.utcoffset() == timedelta(0)
-
-
-async def test_the_times_of_the_log_have_microseconds(tmp_path: Path) -> None:
-    """Times are RFC 3339 in UTC with six digits, so that they sort as text."""
-    with running(tmp_path / "log.jsonl") as sandbox:
-        async with httpx.AsyncClient(base_url=sandbox.url) as http:
-            await execute(http, "builder")
-        for line in sandbox.lines():
-            assert len(line["at"]) == len("2026-11-23T02:00:00.000000Z")
-            assert line["at"].endswith("Z")
+    assert end == {"event": "end", **common, "outcome": "ok", "effect": delivery.effect}
+    assert delivery.effect is not None
+    assert started < ended, "times sort as text: all have six digits and end in Z"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", started)
 
 
 async def test_effects_are_still_one_after_kill_9(tmp_path: Path) -> None:
@@ -58,10 +55,7 @@ async def test_effects_are_still_one_after_kill_9(tmp_path: Path) -> None:
     log = tmp_path / "log.jsonl"
     done, pending = new_key(), new_key()
     with running(log) as sandbox:
-        async with (
-            SandboxClient(sandbox.url) as control,
-            httpx.AsyncClient(base_url=sandbox.url) as http,
-        ):
+        async with sandbox.clients() as (control, http):
             await control.configure("builder", result={"rows": 3})
             first = await execute(http, "builder", done, fence=5)
             await control.configure("stuck", script=["hang"])
@@ -70,10 +64,7 @@ async def test_effects_are_still_one_after_kill_9(tmp_path: Path) -> None:
             before = await control.deliveries()
         sandbox.kill()
     with running(log) as sandbox:
-        async with (
-            SandboxClient(sandbox.url) as control,
-            httpx.AsyncClient(base_url=sandbox.url) as http,
-        ):
+        async with sandbox.clients() as (control, http):
             assert [delivery.key for delivery in await control.deliveries()] == [done, pending]
             assert (await control.deliveries(key=done))[0] == before[0]
             assert (await execute(http, "builder", done, fence=4)).status_code == 409
@@ -88,7 +79,7 @@ async def test_a_kill_under_load_loses_no_answered_effect(tmp_path: Path) -> Non
     log = tmp_path / "log.jsonl"
     answered: set[str] = set()
     with running(log) as sandbox:
-        async with httpx.AsyncClient(base_url=sandbox.url) as http:
+        async with sandbox.clients() as (_, http):
 
             async def call_for_ever() -> None:
                 while True:
@@ -98,58 +89,61 @@ async def test_a_kill_under_load_loses_no_answered_effect(tmp_path: Path) -> Non
                     answered.add(key)
 
             callers = [asyncio.create_task(call_for_ever()) for _ in range(16)]
-            async with SandboxClient(sandbox.url) as control:
-                await until_arrived(control, 200, ended=True)
+            async with sandbox.clients() as (control, _):
+                await until_arrived(control, 100, ended=True)
             sandbox.kill()
             ends = await asyncio.gather(*callers, return_exceptions=True)
     assert all(isinstance(end, httpx.TransportError) for end in ends), ends
     with running(log) as sandbox:
-        async with SandboxClient(sandbox.url) as control:
+        async with sandbox.clients() as (control, _):
             effects = {d.key: d.effect for d in await control.deliveries() if d.effect is not None}
+    assert answered
     assert answered <= effects.keys()
     assert len(set(effects.values())) == len(effects)
 
 
-async def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
-    """Half a line, as a kill leaves it, is dropped; the lines after it are whole."""
+async def test_a_torn_last_line_is_cut_off(
+    shared_sandbox: Sandbox, sandbox: SandboxClient, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    """Half a line, as a kill leaves it, is dropped, and a reset before it holds.
+
+    What the reset forgot is new again, but its effect numbers stay used; what came after the
+    reset is known; the lines written from then on are whole.
+    """
+    forgotten, known = new_key(), new_key()
+    await execute(http, "builder", forgotten, fence=8)
+    await sandbox.reset()
+    await execute(http, "builder", known)
+    (before,) = await sandbox.deliveries()
     log = tmp_path / "log.jsonl"
-    with running(log) as sandbox:
-        async with httpx.AsyncClient(base_url=sandbox.url) as http:
-            await execute(http, "builder", "key-1")
-        sandbox.kill()
-    whole = log.read_bytes()
-    log.write_bytes(whole + whole[:100])
-    with running(log) as sandbox:
-        async with httpx.AsyncClient(base_url=sandbox.url) as http:
-            await execute(http, "builder", "key-1")
-        lines = sandbox.lines()
-    assert [(line["event"], line["delivery"], line["effect"]) for line in lines] == [
-        ("start", 1, None),
-        ("end", 1, 1),
-        ("start", 2, None),
-        ("end", 2, 1),
+    log.write_bytes(shared_sandbox.log.read_bytes() + b'{"event": "start", "key": "run/')
+    with running(log) as restarted:
+        async with restarted.clients() as (_, again):
+            await execute(again, "builder", known)
+            await execute(again, "builder", forgotten, fence=1)
+        lines = restarted.lines()
+    assert before.effect is not None
+    assert [(line["key"], line["delivery"], line["effect"]) for line in lines[-4:]] == [
+        (known, 2, None),
+        (known, 2, before.effect),
+        (forgotten, 1, None),
+        (forgotten, 1, before.effect + 1),
     ]
 
 
-async def test_a_reset_holds_after_a_restart(tmp_path: Path) -> None:
-    """What a reset forgot stays forgotten, but its effect numbers stay used."""
-    log = tmp_path / "log.jsonl"
-    with running(log) as sandbox:
-        async with (
-            SandboxClient(sandbox.url) as control,
-            httpx.AsyncClient(base_url=sandbox.url) as http,
-        ):
-            await execute(http, "builder", "key-1", fence=8)
-            await control.reset()
-        sandbox.kill()
-    assert [line["event"] for line in sandbox.lines()] == ["start", "end", "reset"]
-    with running(log) as sandbox:
-        async with (
-            SandboxClient(sandbox.url) as control,
-            httpx.AsyncClient(base_url=sandbox.url) as http,
-        ):
-            await execute(http, "builder", "key-1", fence=1)
-            assert [delivery.effect for delivery in await control.deliveries()] == [2]
+async def test_no_success_without_a_log(tmp_path: Path) -> None:
+    """When the disk takes no more, an effect cannot be proved: from then on all are refused."""
+    with running(tmp_path / "log.jsonl") as sandbox:
+        async with sandbox.clients() as (_, http):
+            await execute(http, "builder")
+            size = sandbox.log.stat().st_size + 10
+            resource.prlimit(sandbox.process.pid, resource.RLIMIT_FSIZE, (size, size))
+            for _ in range(3):
+                answer = await execute(http, "builder")
+                assert (answer.status_code, code_of(answer)) == (500, "LOG_FAILED")
+        code, errors = sandbox.stop()
+    assert code == 0
+    assert errors == f"sandbox: cannot write the log: {sandbox.log}: File too large\n"
 
 
 def test_a_log_that_is_none_is_refused(tmp_path: Path) -> None:
