@@ -1,0 +1,1 @@
+"""Tests of activities against real sockets."""
