@@ -1,0 +1,50 @@
+"""Replay: the code of today follows the histories of runs that began with the code of before.
+
+Code that cannot follow does not fail a run but hangs it, so this is the only place to see it.
+"""
+
+import json
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
+from tests.workflows.record import HISTORIES, STORIES
+from worker.main import sandboxed_runner
+from workflows.task_run import TaskRun
+
+
+def _history(name: str) -> WorkflowHistory:
+    document = json.loads((HISTORIES / f"{name}.json").read_text())
+    return WorkflowHistory.from_json(document["workflow_id"], document["history"])
+
+
+async def _replay(workflow: type, name: str) -> None:
+    replayer = Replayer(
+        workflows=[workflow],
+        workflow_runner=sandboxed_runner(),
+        data_converter=pydantic_data_converter,
+    )
+    await replayer.replay_workflow(_history(name))
+
+
+def test_every_story_is_recorded() -> None:
+    """Each way for a run to end has a history, and no history is left over."""
+    assert {file.stem for file in HISTORIES.glob("*.json")} == STORIES.keys()
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_recorded_runs_replay(name: str) -> None:
+    """Today's code makes the same decisions from the same events."""
+    await _replay(TaskRun, name)
+
+
+@pytest.mark.parametrize("changed", [TimerFirst, OtherActivity, NothingAtAll])
+@pytest.mark.parametrize("name", STORIES)
+async def test_replay_notices_a_change(changed: type, name: str) -> None:
+    """The check itself works: code that decides otherwise is refused."""
+    with pytest.raises(NondeterminismError):
+        await _replay(changed, name)
