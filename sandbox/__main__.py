@@ -34,7 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             journal, lines = Journal.open(options.log)
             ledger = replay(lines)
-        except (JournalError, ReplayError) as error:
+        except JournalError as error:
+            return _say(1, f"cannot use the log {error}")
+        except ReplayError as error:
             return _say(1, f"cannot use the log {options.log}: {error}")
         runtime = PluginRuntime(journal, ledger, config.plugins)
         serve(create_app(runtime, journal), listener, runtime.stop)
@@ -58,10 +60,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= MAX_PORT:
-        raise ValueError(text)
-    return port
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"{text} is no port: use 0 to {MAX_PORT}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -157,11 +157,9 @@ def test_a_log_that_is_none_is_refused(tmp_path: Path) -> None:
     assert log.read_text() == '{"event": "start"}\n'
 
 
-def test_two_sandboxes_never_share_a_log(tmp_path: Path) -> None:
+def test_two_sandboxes_never_share_a_log(shared_sandbox: Sandbox) -> None:
     """Two writers would each give out the same effect numbers."""
-    log = tmp_path / "log.jsonl"
-    with running(log):
-        ended = run(log, "--port", "0")
+    ended = run(shared_sandbox.log, "--port", "0")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.endswith("another sandbox writes this log\n")
     assert ended.stderr.count("\n") == 1
