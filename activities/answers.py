@@ -60,7 +60,8 @@ def _parsed(body: bytes) -> Answer | Failure:
     try:
         return Answer.model_validate(parse_json(body).data)
     except InvalidInput as error:
-        return _bad(f"the answer is not the contract: {error}")
+        first = str(error.problems[0])[:300]  # there may be as many as the answer has values
+        return _bad(f"the answer is not the contract: {first}")
     except ValidationError as error:
         fields = ", ".join(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
         return _bad(f"the answer is not the contract: {fields or 'no object'}")

@@ -50,8 +50,8 @@ class PluginActivities:
         started = datetime.now(UTC)
         async with _heartbeats(info):
             answer = await self._call(request, info, started)
-        outcome = answer.code if isinstance(answer, Failure) else "SUCCESS"
-        _log_attempt(request, info, started, outcome)
+        error_code = answer.code if isinstance(answer, Failure) else None
+        _log_attempt(request, info, started, error_code)
         if not isinstance(answer, Failure):
             return ExecuteResult(status=RunState.SUCCESS, attempt=info.attempt, result=answer)
         message = answer.message
@@ -123,7 +123,7 @@ async def _heartbeats(info: activity.Info) -> AsyncIterator[None]:
 
 
 def _log_attempt(
-    request: ExecuteInput, info: activity.Info, started: datetime, outcome: str
+    request: ExecuteInput, info: activity.Info, started: datetime, error_code: str | None
 ) -> None:
     log.info(
         "attempt ended",
@@ -134,8 +134,8 @@ def _log_attempt(
         trigger_time=request.trigger.trigger_time,
         actual_start=started,
         duration_ms=round((datetime.now(UTC) - started) / timedelta(milliseconds=1)),
-        status=outcome,
+        status=RunState.FAILED if error_code else RunState.SUCCESS,
         retry_count=info.attempt - 1,
-        error_code=None if outcome == "SUCCESS" else outcome,
+        error_code=error_code,
         trace_id=trace_id(info.workflow_id or "", info.workflow_run_id or ""),
     )
