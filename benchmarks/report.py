@@ -9,7 +9,8 @@ from benchmarks.summary import Summary
 LEGEND = """\
 runs/s: median of the rounds. ratio: median of the ratios to the first row in the same round.
 events, tasks (workflow tasks), bytes (of payloads): those of one history.
-calls: gRPC requests of the worker for one run, its polls left out."""
+calls: gRPC requests of the worker for one run, its polls left out.
+cpu: processor time of server, worker, sandbox and client for one run."""
 
 
 def show(console: Console, summaries: list[Summary], machine: Machine) -> None:
@@ -18,7 +19,7 @@ def show(console: Console, summaries: list[Summary], machine: Machine) -> None:
     rounds = len(base.throughputs)
     table = Table(title=f"{base.runs // rounds} runs of each kind, in each of {rounds} rounds")
     table.add_column("kind of run")
-    for heading in ("runs/s", "ratio", "spread", "events", "tasks", "bytes", "calls"):
+    for heading in ("runs/s", "ratio", "spread", "events", "tasks", "bytes", "calls", "cpu"):
         table.add_column(heading, justify="right")
     for row in summaries:
         spread = f"{min(row.ratios):.2f} - {max(row.ratios):.2f}" if row is not base else ""
@@ -31,6 +32,7 @@ def show(console: Console, summaries: list[Summary], machine: Machine) -> None:
             str(row.workflow_tasks),
             str(row.payload_bytes),
             f"{row.requests:.1f}",
+            f"{row.cpu_ms:.1f} ms",
         )
     console.print(table)
     console.print(LEGEND, style="dim", highlight=False)

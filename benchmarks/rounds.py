@@ -8,6 +8,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
+from benchmarks.cpu import cpu_ms
 from benchmarks.history import HistoryCost, history_cost
 from benchmarks.scenarios import Scenario
 from benchmarks.stack import Bench
@@ -20,10 +21,15 @@ SAMPLES = 5
 
 @dataclass(frozen=True)
 class Turn:
-    """One scenario in one round: runs per second, calls of the worker per run, some histories."""
+    """One scenario in one round.
+
+    Runs per second, calls of the worker by operation and processor time by process, both for all
+    runs together, and some histories.
+    """
 
     throughput: float
     requests: Counter[str]
+    cpu_ms: Counter[str]
     histories: list[HistoryCost]
 
 
@@ -61,15 +67,17 @@ async def _turn(
         handles.append(handle)
         await handle.result()
 
-    before = await bench.metrics.requests()
+    requests, cpu = await bench.metrics.requests(), cpu_ms(bench.processes)
     began = time.perf_counter()
     await at_once(keys, run, advance)
     seconds = time.perf_counter() - began
-    after = await bench.metrics.requests()
+    cpu = cpu_ms(bench.processes) - cpu
+    requests = await bench.metrics.requests() - requests
     await _check(bench, scenario, {handle.id for handle in handles}, len(keys))
     return Turn(
         throughput=len(keys) / seconds,
-        requests=after - before,
+        requests=requests,
+        cpu_ms=cpu,
         histories=[await history_cost(handle) for handle in handles[:SAMPLES]],
     )
 

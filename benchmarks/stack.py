@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,17 @@ from starter.dev.options import DevOptions
 from starter.dev.ports import Wanted, settle
 from starter.dev.stack import dev_stack
 
+PROCESSES = ("temporal", "worker", "sandbox")
+
 
 @dataclass(frozen=True)
 class Bench:
-    """What a benchmark talks to."""
+    """What a benchmark talks to, and the process ids behind it by name."""
 
     client: Client
     sandbox: SandboxClient
     metrics: WorkerMetrics
+    processes: Mapping[str, int]
 
 
 @asynccontextmanager
@@ -50,7 +53,12 @@ async def bench_stack() -> AsyncIterator[Bench]:
                 SandboxClient(stack.sandbox_url) as sandbox,
                 WorkerMetrics(port) as metrics,
             ):
-                yield Bench(await stack.connect(), sandbox, metrics)
+                yield Bench(
+                    client=await stack.connect(),
+                    sandbox=sandbox,
+                    metrics=metrics,
+                    processes={name: stack.tree.pid(name) for name in PROCESSES},
+                )
 
 
 def _worker(port: int, ready_file: Path, env: dict[str, str]) -> Child:

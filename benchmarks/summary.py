@@ -16,7 +16,8 @@ class Summary:
     `throughputs` are runs per second, a value for each round; `throughput` is their median.
     `ratios` compare each with the first scenario in the same round; `ratio` is their median.
     Events, workflow tasks and payload bytes are those of the median history; `requests` are gRPC
-    calls of the worker per run, and `requests_by_operation` says which.
+    calls of the worker per run, and `requests_by_operation` says which; `cpu_ms` is processor time
+    per run in milliseconds, 0 where the system does not tell.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Summary:
     payload_bytes: int
     requests: float
     requests_by_operation: dict[str, float]
+    cpu_ms: float
+    cpu_ms_by_process: dict[str, float]
 
 
 def summarise(
@@ -45,7 +48,8 @@ def _summary(scenario: Scenario, turns: list[Turn], base: list[float], runs: int
     throughputs = [turn.throughput for turn in turns]
     ratios = [own / first for own, first in zip(throughputs, base, strict=True)]
     histories = [history for turn in turns for history in turn.histories]
-    calls = sum((turn.requests for turn in turns), Counter[str]())
+    requests = sum((turn.requests for turn in turns), Counter[str]())
+    cpu = sum((turn.cpu_ms for turn in turns), Counter[str]())
     all_runs = runs * len(turns)
     return Summary(
         name=scenario.name,
@@ -58,8 +62,12 @@ def _summary(scenario: Scenario, turns: list[Turn], base: list[float], runs: int
         events=round(median(history.events for history in histories)),
         workflow_tasks=round(median(history.workflow_tasks for history in histories)),
         payload_bytes=round(median(history.payload_bytes for history in histories)),
-        requests=round(calls.total() / all_runs, 2),
-        requests_by_operation={
-            name: round(count / all_runs, 2) for name, count in calls.most_common()
-        },
+        requests=round(requests.total() / all_runs, 2),
+        requests_by_operation=_per_run(requests, all_runs),
+        cpu_ms=round(cpu.total() / all_runs, 2),
+        cpu_ms_by_process=_per_run(cpu, all_runs),
     )
+
+
+def _per_run(counts: Counter[str], runs: int) -> dict[str, float]:
+    return {name: round(count / runs, 2) for name, count in counts.most_common()}
