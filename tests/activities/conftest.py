@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
@@ -73,9 +74,16 @@ async def flags() -> dict[str, Flags]:
     return {"acme": Flags()}
 
 
+@pytest.fixture(scope="package")
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """The product's own HTTP client; making one costs more than most tests here."""
+    async with http_client() as made:
+        yield made
+
+
 @pytest.fixture
-async def caller(server: RawServer, flags: dict[str, Flags]) -> AsyncIterator[Caller]:
-    """The activity, with the product's own HTTP client."""
+async def caller(server: RawServer, flags: dict[str, Flags], client: httpx.AsyncClient) -> Caller:
+    """The activity, as a worker makes it."""
     environment = ActivityEnvironment()
     environment.info = replace(
         environment.info,
@@ -84,8 +92,7 @@ async def caller(server: RawServer, flags: dict[str, Flags]) -> AsyncIterator[Ca
         workflow_run_id=TEMPORAL_RUN_ID,
         heartbeat_timeout=timedelta(milliseconds=90),
     )
-    async with http_client() as client:
-        activities = PluginActivities(client, f"{server.url}/", flags.__getitem__)
-        made = Caller(server, activities.execute_plugin, environment)
-        environment.on_heartbeat = lambda *_: made.beats.append(datetime.now(UTC))
-        yield made
+    activities = PluginActivities(client, f"{server.url}/", flags.__getitem__)
+    made = Caller(server, activities.execute_plugin, environment)
+    environment.on_heartbeat = lambda *_: made.beats.append(datetime.now(UTC))
+    return made

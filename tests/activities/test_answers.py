@@ -144,7 +144,7 @@ _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
         *('{"status": "success"}', '{"status": null}', '{"status": "SUCCESS"', "{'status': 1}"),
         '{"status": "SUCCESS", "result": NaN}',
         '{"status": "SUCCESS", "result": Infinity}',
-        '{"status": "SUCCESS", "result": [%s]}' % ", ".join(["NaN"] * 10_000),
+        '{"status": "SUCCESS", "result": [NaN' + ", NaN" * 10_000 + "]}",
         '{"status": "SUCCESS", "result": 1e999}',
         '{"status": "SUCCESS", "result": "\\u0000"}',
         '{"status": "SUCCESS", "result": "\\ud800"}',
