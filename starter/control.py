@@ -60,8 +60,8 @@ async def pause(client: Client, tenant_id: str, task_id: str, *, who: str, reaso
 async def resume(client: Client, tenant_id: str, task_id: str, *, who: str) -> bool:
     """Fire again from now on; fires of the pause are not caught up.
 
-    Resuming a schedule that was idle for more than a week can make Temporal delete it, so this looks
-    again and recreates it as it was. Returns whether that was needed.
+    Resuming a schedule that was idle for more than a week can make Temporal delete it, so this
+    looks again and recreates it as it was. Returns whether that was needed.
     """
     description, _ = await describe_task(client, tenant_id, task_id)
     handle = _handle(client, tenant_id, task_id)

@@ -21,7 +21,8 @@ from shared.errors import TaskflowError, TemporalUnreachable
 from shared.policy import load_policy
 from shared.search_attributes import missing_search_attributes
 from shared.settings import Settings
-from shared.temporal import address, connect
+from shared.temporal import address
+from starter.rpc import reach
 
 LEAST_RETENTION = timedelta(days=3)
 
@@ -45,7 +46,7 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     yield _policy(settings)
     yield await _plugin_runtime(settings)
     try:
-        client = await connect(patience=settings.temporal_timeout)
+        client = await reach(settings.temporal_timeout)
         info = await client.workflow_service.get_system_info(GetSystemInfoRequest())
     except (TaskflowError, RPCError) as error:
         fix = "start `taskflow dev`, or set TEMPORAL_ADDRESS"

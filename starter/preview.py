@@ -12,7 +12,7 @@ from domain.describe import describe_cron
 from domain.fires import cron_times
 from domain.problems import InvalidInput, problems_of
 from domain.task import CronTrigger
-from starter.runs import rfc3339
+from starter.times import rfc3339
 
 
 def preview(cron: str, timezone: str, *, after: datetime, count: int) -> dict[str, Any]:

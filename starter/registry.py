@@ -35,6 +35,8 @@ VERIFIED_BELOW = 100
 """Up to this many schedules are read one by one and compared whole. Beyond it a schedule whose
 listed digest is the wanted one counts as unchanged: reading one costs as much as writing one."""
 SHOWN_TIMES = 3
+MOST_SHOWN = 80
+"""Characters of one side of a change."""
 
 Key = tuple[str, str]
 Total = Callable[[str, int], Advance]
@@ -179,8 +181,8 @@ async def make_plan(
 async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Plan:
     """Do what a plan says. What it finds done already by somebody else it does not do again.
 
-    Errors: `TemporalUnreachable` when Temporal goes away in the middle; each schedule is then either
-    as it was or as wanted, and the same apply again finishes the rest.
+    Errors: `TemporalUnreachable` when Temporal goes away in the middle; each schedule is then
+    either as it was or as wanted, and the same apply again finishes the rest.
     """
     done = Plan(unchanged=plan.unchanged, warnings=plan.warnings)
 
@@ -270,9 +272,8 @@ def _changes(description: ScheduleDescription, wanted: Wanted) -> list[str]:
 
 
 def _short(value: Any) -> str:
-
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 
 
 def _ids(key: Key) -> dict[str, str]:

@@ -5,10 +5,11 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TypeVar
 
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.errors import NotFound, TaskflowError, TemporalUnreachable
-from shared.temporal import address
+from shared.temporal import address, connect
 
 AT_ONCE = 50
 """Calls under way at once: enough to keep a server busy, not enough to crowd out its runs."""
@@ -21,6 +22,21 @@ _UNREACHABLE = (
 
 Item = TypeVar("Item")
 Advance = Callable[[], None]
+
+
+async def reach(patience: float) -> Client:
+    """`connect`, within `patience` seconds also of a server that accepts and then says nothing.
+
+    Errors: `TemporalUnreachable`.
+    """
+    try:
+        async with asyncio.timeout(patience):
+            return await connect(patience=patience)
+    except TimeoutError:
+        raise TemporalUnreachable(
+            f"Temporal does not answer at {address()} (nothing for {patience:g} s). "
+            "Start one with `taskflow dev`, or name yours with TEMPORAL_ADDRESS."
+        ) from None
 
 
 @contextlib.contextmanager
@@ -52,7 +68,7 @@ def is_missing(error: RPCError) -> bool:
 async def at_once(
     items: Sequence[Item], work: Callable[[Item], Awaitable[None]], advance: Advance | None = None
 ) -> None:
-    """Do `work` for every item, `AT_ONCE` at a time; the first error stops the rest and is raised."""
+    """Do `work` for every item, `AT_ONCE` at a time; the first error stops all and is raised."""
     waiting = iter(items)
 
     async def drain() -> None:

@@ -1,16 +1,24 @@
 """Runs as people and tools see them, read from Temporal's visibility."""
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionStatus,
+    WorkflowFailureError,
+)
 
 from domain.attributes import REASON_MEMO, TASK_RUN
 from domain.ids import parse_run_id
 from domain.states import RunState, is_end
 from domain.trace import trace_id
+from shared.errors import NotFound
 from starter.rpc import temporal_errors
+from starter.times import rfc3339
 from workflows import attributes as sa
 
 _CLOSED_WITHOUT_US = {
@@ -68,14 +76,6 @@ class RunView:
         }
 
 
-def rfc3339(at: datetime | None) -> str | None:
-    """UTC with milliseconds where there are any."""
-    if at is None:
-        return None
-    text = at.astimezone(UTC).isoformat(timespec="milliseconds" if at.microsecond else "seconds")
-    return text.replace("+00:00", "Z")
-
-
 async def list_runs(
     client: Client,
     *,
@@ -98,9 +98,23 @@ async def list_runs(
             query, limit=limit, page_size=min(limit, 1000)
         ):
             if view := await view_of(execution):
-                found.append(view)
+                found.append(view)  # noqa: PERF401 - a comprehension would hide the await
     oldest = datetime.min.replace(tzinfo=UTC)
     return sorted(found, key=lambda run: run.trigger_time or oldest, reverse=True)
+
+
+async def await_end(client: Client, run_id: str) -> RunView:
+    """The run after it has ended, however long that takes. Errors: `NotFound`."""
+    missing = f"there is no run {run_id!r}: `taskflow runs` shows their ids"
+    handle = client.get_workflow_handle(run_id)
+    with temporal_errors(missing=missing):
+        # A failed run is an answer too, and its view says more than the error.
+        with contextlib.suppress(WorkflowFailureError):
+            await handle.result()
+        view = await view_of(await handle.describe())
+    if view is None:
+        raise NotFound(missing)
+    return view
 
 
 async def view_of(execution: WorkflowExecution) -> RunView | None:

@@ -12,8 +12,9 @@ from domain.triggers import zone_of
 from starter.control import describe_task
 from starter.registry import Key, listed
 from starter.rpc import at_once, temporal_errors
-from starter.runs import RunView, list_runs, rfc3339
+from starter.runs import RunView, list_runs
 from starter.schedules import LISTED_CALENDARS, listed_triggers, task_of
+from starter.times import rfc3339
 from workflows import attributes as sa
 
 NEXT_TIMES = 5

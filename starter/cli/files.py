@@ -1,0 +1,116 @@
+"""`plan`, `apply`, `register`: task files and what they change."""
+# ruff: noqa: PLC0415 - loaded by the command that needs it: see starter.cli.main
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from starter.cli import options
+from starter.cli.output import confirm, console, print_json, progress
+
+if TYPE_CHECKING:
+    from starter.registry import Plan
+
+Prune = Annotated[
+    bool,
+    typer.Option("--prune", help="Also delete tasks of the file's tenants that it does not have"),
+]
+MOST_NAMED = 5
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command(epilog="Example: taskflow plan tasks.yaml --prune")(plan)
+    app.command(epilog="Example: taskflow apply tasks.yaml --tenant acme")(apply)
+    app.command(epilog="Example: cat task.json | taskflow register - --tenant acme")(register)
+
+
+def plan(
+    file: options.File,
+    tenant: options.Tenant = None,
+    prune: Prune = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show what apply would change, and change nothing."""
+    _change(file, tenant, prune=prune, as_json=as_json, ask=None)
+
+
+def apply(
+    file: options.File,
+    tenant: options.Tenant = None,
+    prune: Prune = False,
+    yes: options.Yes = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make what is registered what the file says.
+
+    A task that is paused stays paused. On a terminal, --prune asks before it deletes.
+    """
+    _change(file, tenant, prune=prune, as_json=as_json, ask=_no_question if yes else confirm)
+
+
+def register(
+    file: options.File, tenant: options.Tenant = None, as_json: options.Json = False
+) -> None:
+    """Register the tasks of a file, or one task.
+
+    What is registered already is updated; nothing is deleted.
+    """
+    _change(file, tenant, prune=False, as_json=as_json, ask=_no_question)
+
+
+def _change(
+    file: Path,
+    tenant: str | None,
+    *,
+    prune: bool,
+    as_json: bool,
+    ask: Callable[[str], bool] | None,
+) -> None:
+    """Plan, and unless `ask` is None carry it out, once `ask` agrees to what would be deleted."""
+    from temporalio.client import Client
+
+    from shared.errors import Refused
+    from shared.settings import get_settings
+    from starter.cli.plan_view import show_plan
+    from starter.cli.session import with_temporal
+    from starter.cli.taskfile import read_tasks
+    from starter.registry import carry_out, make_plan
+
+    registration = read_tasks(file, tenant)
+    queue = get_settings().task_queue
+
+    async def work(client: Client) -> "tuple[Plan, float]":
+        with progress() as total:
+            planned = await make_plan(
+                client, registration, task_queue=queue, prune=prune, total=total
+            )
+        if ask is None:
+            return planned, 0.0
+        if planned.deleted and not ask(_question(planned)):
+            raise Refused("nothing was changed")
+        began = time.monotonic()
+        with progress() as total:
+            done = await carry_out(client, planned, total=total)
+        return done, time.monotonic() - began
+
+    result, seconds = with_temporal(work)
+    now = datetime.now(UTC)
+    if as_json:
+        print_json(result.as_json(now))
+    else:
+        show_plan(console(), result, now, seconds=None if ask is None else seconds)
+
+
+def _question(planned: "Plan") -> str:
+    names = [f"{tenant}/{task}" for tenant, task in planned.deleted]
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f"Delete {len(names)} tasks ({', '.join(names[:MOST_NAMED])}{more})?"
+
+
+def _no_question(_question: str) -> bool:
+    return True

@@ -1,0 +1,106 @@
+"""Printing: one JSON document for tools, tables within 100 columns for people."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+PIPED_WIDTH = 100
+
+
+class _Console(Console):
+    """A console that leaves a closed pipe to `cli.errors`."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        raise BrokenPipeError
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Colours on a terminal only (and never with NO_COLOR); texts are shown as they are.
+
+    Not a terminal: 100 columns wide, whatever terminal the process happens to be started from.
+    """
+    stream = sys.stderr if stderr else sys.stdout
+    return _Console(
+        stderr=stderr,
+        width=None if stream.isatty() else PIPED_WIDTH,
+        markup=False,
+        highlight=False,
+        emoji=False,
+    )
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """The one document of a command; ASCII, so that no locale can break it."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def say(line: str, *, now: bool = False) -> None:
+    """One unfolded line for people; `now` shows it before what comes takes its time."""
+    sys.stdout.write(f"{plain(line)}\n")
+    if now:
+        sys.stdout.flush()
+
+
+def plain(text: str) -> str:
+    """Text of others without what would steer a terminal; line ends and tabs become blanks."""
+    text = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def table(*columns: str) -> Table:
+    """An empty table whose cells fold, so that what people copy from it is whole."""
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column, overflow="fold")
+    return made
+
+
+def confirm(question: str) -> bool:
+    """Ask on the terminal; anything but a yes is a no.
+
+    True without asking where nobody can answer: there, having named the option is the consent.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    # asyncio's handler would only mark the loop, which does not run while we wait for a line.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        sys.stderr.write(f"{plain(question)} [y/N] ")
+        sys.stderr.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
+    """A progress bar on standard error, when that is a terminal; else nothing at all."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield lambda _what, _count: lambda: None
+        return
+    from rich.progress import (  # noqa: PLC0415 - for terminals only
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), console=screen, transient=True) as bars:
+
+        def total(what: str, count: int) -> Callable[[], None]:
+            if not count:
+                return lambda: None
+            bar = bars.add_task(what, total=count)
+            return lambda: bars.advance(bar)
+
+        yield total

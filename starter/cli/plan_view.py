@@ -1,0 +1,95 @@
+"""A plan as a diff: what is created, updated, deleted, and when it fires before and after."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+
+from domain.triggers import next_times, zone_of
+from starter.cli.output import plain
+from starter.cli.times import also_utc, clock, relative
+from starter.registry import SHOWN_TIMES, Change, Plan, Wanted
+
+MOST_SHOWN = 100
+"""Tasks of one kind on a screen; deletions are all shown."""
+
+
+def show_plan(screen: Console, plan: Plan, now: datetime, *, seconds: float | None) -> None:
+    """Print a plan, or what was done when `seconds` says how long that took."""
+    for wanted in plan.created[:MOST_SHOWN]:
+        _print(screen, _name("+", wanted, "green"), _times("next", _next(wanted, now), wanted, now))
+    _more(screen, "+", len(plan.created))
+    for change in plan.updated[:MOST_SHOWN]:
+        _print(screen, _name("~", change.wanted, "yellow"), _update(change, now))
+    _more(screen, "~", len(plan.updated))
+    for tenant_id, task_id in plan.deleted:
+        _print(screen, Text(f"- {tenant_id}/{task_id}", style="red"))
+    if plan.unchanged:
+        _print(screen, Text(f"= {plan.unchanged:,} unchanged", style="dim"))
+    for warning in plan.warnings:
+        _print(screen, Text(f"! {plain(warning)}", style="magenta"))
+    _print(screen, Text(_summary(plan, seconds), style="bold"))
+
+
+def _summary(plan: Plan, seconds: float | None) -> str:
+    counts = {
+        "create": len(plan.created),
+        "update": len(plan.updated),
+        "delete": len(plan.deleted),
+    }
+    total = sum(counts.values())
+    if not total:
+        return "Nothing to change." if plan.unchanged else "No tasks in the file."
+    said = [f"{count:,} {_word(verb, seconds)}" for verb, count in counts.items() if count]
+    if seconds is None:
+        return f"{', '.join(said)}. Nothing was changed yet: `taskflow apply` does it."
+    return f"{', '.join(said)} in {seconds:.1f} s ({total / max(seconds, 0.001):,.0f} a second)."
+
+
+def _word(verb: str, seconds: float | None) -> str:
+    return f"to {verb}" if seconds is None else f"{verb}d"
+
+
+def _name(sign: str, wanted: Wanted, style: str) -> Text:
+    tenant_id, task_id = wanted.key
+    return Text(f"{sign} {tenant_id}/{task_id}", style=style)
+
+
+def _update(change: Change, now: datetime) -> Iterable[Text]:
+    wanted = change.wanted
+    for text in change.changes:
+        yield Text(f"    {plain(text)}")
+    before, after = change.times_before, _next(wanted, now)
+    if before != after:
+        yield from _times("before", before, wanted, now)
+        yield from _times("after", after, wanted, now)
+
+
+def _next(wanted: Wanted, now: datetime) -> list[datetime]:
+    return next_times(wanted.task, SHOWN_TIMES, after=now)
+
+
+def _times(label: str, times: Sequence[datetime], wanted: Wanted, now: datetime) -> Iterable[Text]:
+    """One line: the first time in full, the others on the clock of the task's zone."""
+    zone = zone_of(wanted.task)
+    if not times:
+        yield Text(f"    {label:<6} never", style="dim")
+        return
+    first, *others = times
+    line = f"    {label:<6} {clock(first, zone)}"
+    line += f" ({', '.join(filter(None, [also_utc(first, zone), relative(first, now)]))})"
+    yield Text(line, style="dim")
+    if others:
+        yield Text(" " * 11 + ", ".join(clock(at, zone) for at in others), style="dim")
+
+
+def _more(screen: Console, sign: str, count: int) -> None:
+    if count > MOST_SHOWN:
+        _print(screen, Text(f"{sign} {count - MOST_SHOWN:,} more: --json shows all", style="dim"))
+
+
+def _print(screen: Console, line: Text, below: Iterable[Text] = ()) -> None:
+    screen.print(line)
+    for text in below:
+        screen.print(text)

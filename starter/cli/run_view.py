@@ -1,0 +1,67 @@
+"""Runs on a screen."""
+
+from datetime import datetime, timedelta
+
+from rich.console import Console
+from rich.text import Text
+
+from domain.states import RunState
+from starter.cli.output import plain, print_json, say, table
+from starter.cli.times import clock, took
+from starter.runs import RunView
+
+STYLES = {
+    RunState.SUCCESS: "green",
+    RunState.FAILED: "red",
+    RunState.MISSED: "red",
+    RunState.RETRYING: "yellow",
+    RunState.COMPENSATING: "yellow",
+    RunState.COMPENSATED: "yellow",
+    RunState.RUNNING: "cyan",
+}
+
+
+def show_runs(screen: Console, runs: list[RunView], *, limit: int, filtered: bool) -> None:
+    """A table, newest first; an empty one says what to do."""
+    if not runs:
+        hint = "`taskflow trigger TASK` starts one, `taskflow list` shows what is due"
+        screen.print("No runs match." if filtered else f"No runs yet: {hint}.")
+        return
+    print_runs(screen, runs)
+    if len(runs) >= limit:
+        screen.print(Text(f"The newest {limit:,}: --limit shows more.", style="dim"))
+
+
+def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
+    """The table itself; times on the clock of `zone`."""
+    columns = table("Run", "Status", f"Due ({zone})", "Late", "Took", "Retries")
+    for run in runs:
+        name = Text(run.run_id)
+        if run.reason:
+            name.append(f"\n  {plain(run.reason)}", style="dim")
+        columns.add_row(
+            name,
+            Text(run.status, style=STYLES.get(run.status, "")),
+            clock(run.trigger_time, zone)[:19] if run.trigger_time else "",
+            _late(run.trigger_time, run.actual_start),
+            took(run.duration_ms),
+            str(run.retry_count or ""),
+        )
+    screen.print(columns)
+
+
+def _late(due: datetime | None, started: datetime | None) -> str:
+    if due is None or started is None:
+        return ""
+    return took(max(0, round((started - due) / timedelta(milliseconds=1))))
+
+
+def tell_end(run: RunView, *, as_json: bool, wanted: RunState = RunState.SUCCESS) -> int:
+    """Print how an awaited run ended; 0 when that is as wanted, else 1."""
+    if as_json:
+        print_json(run.as_json())
+    else:
+        retries = f", {run.retry_count} retries" if run.retry_count else ""
+        reason = f": {run.reason}" if run.reason else ""
+        say(f"{run.status} after {took(run.duration_ms) or 'no time'}{retries}{reason}")
+    return 0 if run.status is wanted else 1

@@ -1,0 +1,59 @@
+"""Times as people read them: on the clock of the task's zone, in UTC, and from now."""
+
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from zoneinfo import ZoneInfo
+
+from domain.duration import format_duration
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86_400
+
+
+@cache
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+def clock(at: datetime, zone: str = "UTC") -> str:
+    """`2026-11-24 02:00:00 +08:00`, in UTC `2026-11-23 18:00:00 UTC`."""
+    local = at.astimezone(_zone(zone))
+    if zone == "UTC":
+        return f"{local:%Y-%m-%d %H:%M:%S} UTC"
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
+
+
+def also_utc(at: datetime, zone: str) -> str:
+    """`18:00:00 UTC`, for a time that `clock` already shows in another zone; else nothing."""
+    return "" if zone == "UTC" else f"{at.astimezone(UTC):%H:%M:%S} UTC"
+
+
+def relative(at: datetime, now: datetime) -> str:
+    """`in 4 min`, `2 h ago`, `now`."""
+    seconds = (at - now) / timedelta(seconds=1)
+    size = abs(seconds)
+    if size < 1:
+        return "now"
+    for least, unit, name in ((2 * _DAY, _DAY, "days"), (2 * _HOUR, _HOUR, "h"), (100, 60, "min")):
+        if size >= least:
+            text = f"{size / unit:.0f} {name}"
+            break
+    else:
+        text = f"{size:.0f} s"
+    return f"in {text}" if seconds > 0 else f"{text} ago"
+
+
+def full(at: datetime, zone: str, now: datetime) -> str:
+    """All three: `2026-11-24 02:00:00 +08:00 (18:00:00 UTC, in 4 min)`."""
+    return f"{clock(at, zone)} ({', '.join(filter(None, [also_utc(at, zone), relative(at, now)]))})"
+
+
+def took(milliseconds: int | None) -> str:
+    """`340ms`, `1.2s`, `3m20s`; nothing for None."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 1000:  # noqa: PLR2004 - a second
+        return f"{milliseconds}ms"
+    if milliseconds < _MINUTE * 1000:
+        return f"{milliseconds / 1000:.1f}s"
+    return format_duration(timedelta(seconds=round(milliseconds / 1000)))
