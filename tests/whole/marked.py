@@ -19,6 +19,7 @@ class Marked:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._mark = uuid.uuid4().hex
+        self._started: list[subprocess.Popen[str]] = []
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """`taskflow ...`, its output readable as one stream, in a session of its own."""
@@ -27,7 +28,7 @@ class Marked:
             for name, value in os.environ.items()
             if not name.startswith(("TEMPORAL_", "TASKFLOW_"))
         }
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [TASKFLOW, *arguments],
             cwd=self.folder,
             env={**inherited, MARK: self._mark, **environment},
@@ -37,6 +38,8 @@ class Marked:
             text=True,
             start_new_session=True,
         )
+        self._started.append(process)
+        return process
 
     def survivors(self, wait: float = 5.0) -> dict[int, str]:
         """Command lines of the marked processes that are there after `wait` seconds, by pid."""
@@ -55,6 +58,10 @@ class Marked:
         for pid in self._found():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        for process in self._started:
+            process.kill()
+            if process.stdout and not process.stdout.closed:
+                process.communicate()
 
     def _found(self) -> dict[int, str]:
         found: dict[int, str] = {}
