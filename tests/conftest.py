@@ -77,7 +77,9 @@ def plugin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None
         try:
-            yield process.stdout.readline().removeprefix("sandbox: ").strip()
+            said = process.stdout.readline()
+            assert said.startswith("sandbox: http://"), said
+            yield said.removeprefix("sandbox: ").strip()
         finally:
             process.terminate()
             process.wait(10)

@@ -34,7 +34,9 @@ def outcome_of_result(result: ExecuteResult) -> Outcome:
 
 def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:
     """An execution that was cancelled, or whose last attempt failed."""
-    if is_cancelled_exception(error):
+    # An attempt that failed after the cancellation: only for that is it the last one.
+    stopped = isinstance(error, ActivityError) and error.retry_state is RetryState.CANCEL_REQUESTED
+    if stopped or is_cancelled_exception(error):
         return Outcome(RunState.CANCELLED, 1, reason="cancelled while its plugin was being called")
     cause = error.cause if isinstance(error, ActivityError) else error
     reached = isinstance(error, ActivityError) and (

@@ -48,7 +48,7 @@ class TaskRun:
             outcome = outcome_of_error(error, request.task.retry.max_attempts)
             self._settle(outcome)
             if outcome.state is RunState.CANCELLED:
-                raise
+                raise asyncio.CancelledError(outcome.reason) from error
             raise ApplicationError(
                 outcome.reason or "", type=outcome.error_code, non_retryable=True
             ) from error

@@ -34,6 +34,8 @@ from workflows.task_run import TaskRun
 
 Step = Callable[[int], Awaitable[ExecuteResult]]
 """What one attempt does, given its number."""
+_PATIENCE = 20
+"""Seconds after which a run that should have ended hangs."""
 Handle = WorkflowHandle[Any, TaskRunResult]
 
 
@@ -81,6 +83,18 @@ def stay_open(*, heartbeats: bool) -> Step:
             await asyncio.sleep(0.1)
             if heartbeats:
                 activity.heartbeat()
+
+    return step
+
+
+def fail_when_cancelled(code: str) -> Step:
+    """The call stays open, and its answer to a cancellation is a failure."""
+
+    async def step(attempt: int) -> ExecuteResult:
+        try:
+            return await stay_open(heartbeats=True)(attempt)
+        except asyncio.CancelledError:
+            return await fail(code)(attempt)
 
     return step
 
@@ -186,7 +200,8 @@ class Runs:
 async def ended(handle: Handle) -> TaskRunResult | BaseException:
     """The result of a run, or the error that closed it."""
     try:
-        return await handle.result()
+        async with asyncio.timeout(_PATIENCE):
+            return await handle.result()
     except WorkflowFailureError as error:
         return error.cause
 

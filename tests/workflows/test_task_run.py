@@ -7,7 +7,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from domain.attributes import REASON_MEMO
-from domain.run import ManualFire, TriggerKind
+from domain.run import ManualFire, TaskRunResult, TriggerKind
 from domain.states import RunState
 from tests.workflows.harness import (
     Runs,
@@ -16,6 +16,7 @@ from tests.workflows.harness import (
     details_of,
     ended,
     fail,
+    fail_when_cancelled,
     skip,
     stay_open,
     succeed,
@@ -154,6 +155,18 @@ async def test_a_run_cancelled_between_attempts_is_cancelled(runs: Runs) -> None
     assert (await attributes_of(handle))["TaskStatus"] == "CANCELLED"
 
 
+async def test_an_attempt_that_fails_while_it_is_cancelled_is_cancelled(runs: Runs) -> None:
+    """A failure that would have been tried again, had nobody cancelled, is not the run's end."""
+    task = runs.script(fail_when_cancelled("BUSY"), lines="heartbeat_timeout: 1s")
+    handle = await runs.start(task)
+    await runs.plugin.called(task.task_id)
+    await handle.cancel()
+    assert isinstance(await ended(handle), CancelledError)
+    assert (await handle.describe()).status is WorkflowExecutionStatus.CANCELED
+    assert (await attributes_of(handle))["TaskStatus"] == "CANCELLED"
+    assert len(runs.plugin.calls[task.task_id]) == 1
+
+
 async def test_a_skipped_run_says_why(runs: Runs) -> None:
     """SKIPPED is an end without an error: the reason is in the result, the memo and the story."""
     handle = await runs.start(runs.script(skip("the flag is off")))
@@ -168,7 +181,8 @@ async def test_a_lost_worker_leads_to_the_next_attempt(runs: Runs) -> None:
     """Silence longer than the heartbeat timeout ends an attempt, and another one follows."""
     lines = f"{_QUICK}\nheartbeat_timeout: 1s"
     task = runs.script(stay_open(heartbeats=False), succeed("second"), lines=lines)
-    result = await (await runs.start(task)).result()
+    result = await ended(await runs.start(task))
+    assert isinstance(result, TaskRunResult)
     assert (result.status, result.result, result.retry_count) == (RunState.SUCCESS, "second", 1)
 
 
