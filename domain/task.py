@@ -194,8 +194,8 @@ class TaskPolicy(Model):
     work_order: Literal["never", "on_failure", "on_breach", "both"]
 
 
-class Task(TaskPolicy):
-    """A task with every field known: what its schedule carries and its runs obey."""
+class TaskIdentity(Model):
+    """What only the task itself can say."""
 
     tenant_id: Name
     task_id: Name
@@ -203,6 +203,10 @@ class Task(TaskPolicy):
     description: Annotated[str, StringConstraints(max_length=400)] = ""
     triggers: Annotated[list[Trigger], Field(min_length=1, max_length=50)]
     params: Params = {}
+
+
+class Task(TaskPolicy, TaskIdentity):  # the last base's fields come first: ids before policy
+    """A task with every field known: what its schedule carries and its runs obey."""
 
 
 class Quota(Model):

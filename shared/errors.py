@@ -8,7 +8,7 @@ class TaskflowError(Exception):
     """Something the person can act on: its text says what was wrong, where, and what to do."""
 
 
-class Refused(TaskflowError):
+class Refused(TaskflowError):  # noqa: N818 - reads as what happened, not as what is broken
     """The request is understood and declined; nothing was changed."""
 
 
@@ -16,5 +16,5 @@ class NotFound(Refused):
     """The task, run or plugin named does not exist for this tenant."""
 
 
-class TemporalUnreachable(TaskflowError):
+class TemporalUnreachable(TaskflowError):  # noqa: N818 - as above
     """Temporal did not answer; nothing is known to have changed."""

@@ -29,10 +29,10 @@ async def missing_search_attributes(client: Client) -> list[str]:
     present = response.custom_attributes
     for name, kind in SEARCH_ATTRIBUTES.items():
         if name in present and present[name] != _TYPES[kind]:
-            found = IndexedValueType.Name(present[name]).removeprefix("INDEXED_VALUE_TYPE_").title()
+            found = IndexedValueType.Name(present[name]).rpartition("_")[2].title()
             raise TaskflowError(
-                f"the search attribute {name} of namespace {client.namespace} is {found} and must be "
-                f"{kind}: use another namespace (TEMPORAL_NAMESPACE)"
+                f"the search attribute {name} of namespace {client.namespace} is {found} and "
+                f"must be {kind}: use another namespace (TEMPORAL_NAMESPACE)"
             )
     return [name for name in SEARCH_ATTRIBUTES if name not in present]
 

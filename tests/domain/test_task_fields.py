@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.checks import MAX_PARAMS_BYTES
 from domain.problems import InvalidInput
-from domain.registration import MAX_PARAMS_BYTES
 from tests.conftest import task_of
 from tests.domain.registering import TASK, file_of, only_problem, problems, read
 

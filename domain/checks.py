@@ -1,0 +1,104 @@
+"""Values of a task that are each right and do not fit together, or that nothing can meet."""
+
+from collections.abc import Iterator, Set
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from domain.cron import CronExpression
+from domain.problems import Problem
+from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
+from domain.tenant import Tenant
+from domain.triggers import zone_of
+
+MAX_PARAMS_BYTES = 64 * 1024
+MIN_CATCHUP = timedelta(seconds=10)  # Temporal's own least
+FIRST_YEAR, LAST_YEAR = 1970, 2199  # times in nanoseconds, as the server keeps them, end in 2262
+
+
+def check_task(
+    task: Task, *, said: Set[str], least_interval: timedelta, tenant: Tenant | None
+) -> Iterator[Problem]:
+    """Problems of a whole task, their paths below it; `said` are the fields of its own layer."""
+    yield from _trigger_checks(task, least_interval)
+    yield from _one_off_checks(task)
+    yield from _time_checks(task, said)
+    size = len(task.model_dump_json(include={"params"}))
+    if size > MAX_PARAMS_BYTES:
+        yield Problem(("params",), f"{size} bytes: the limit is {MAX_PARAMS_BYTES}")
+    if tenant:
+        yield from _quota_checks(task, tenant)
+
+
+def _trigger_checks(task: Task, least: timedelta) -> Iterator[Problem]:
+    for index, trigger in enumerate(task.triggers):
+        at = ("triggers", index)
+        if isinstance(trigger, IntervalTrigger):
+            if trigger.every < max(least, timedelta(seconds=1)):
+                yield Problem((*at, "every"), f"more often than the least interval, {least}")
+            elif trigger.every % timedelta(seconds=1):
+                yield Problem((*at, "every"), "must be whole seconds")
+            if trigger.offset >= trigger.every > timedelta(0):
+                yield Problem((*at, "offset"), "must be shorter than `every`")
+            elif trigger.offset % timedelta(seconds=1):
+                yield Problem((*at, "offset"), "must be whole seconds")
+        elif (
+            isinstance(trigger, CronTrigger)
+            and least > timedelta(minutes=1)
+            and (gap := _least_gap(trigger.expression())) < least
+        ):
+            yield Problem((*at, "cron"), f"fires {gap} apart: the least interval is {least}")
+
+
+def _one_off_checks(task: Task) -> Iterator[Problem]:
+    zone = ZoneInfo(zone_of(task))
+    for index, trigger in enumerate(task.triggers):
+        if not isinstance(trigger, OneOffTrigger):
+            continue
+        at = ("triggers", index, "at")
+        if not FIRST_YEAR <= trigger.at.year <= LAST_YEAR:
+            yield Problem(at, f"must be in a year from {FIRST_YEAR} to {LAST_YEAR}")
+            continue
+        local = trigger.at.astimezone(zone)
+        if trigger.at.microsecond:
+            yield Problem(at, "must be a whole second")
+        elif local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset():
+            message = f"the clock of {zone.key} reads this time twice: make it a task of its own"
+            yield Problem(at, message)
+
+
+def _least_gap(cron: CronExpression) -> timedelta:
+    """The least time between two fires, taking every day for one that the expression means."""
+    times = sorted(60 * hour + minute for hour in cron.hours for minute in cron.minutes)
+    later = [*times[1:], times[0] + 24 * 60]
+    return timedelta(minutes=min(after - at for at, after in zip(times, later, strict=True)))
+
+
+def _time_checks(task: Task, said: Set[str]) -> Iterator[Problem]:
+    second = timedelta(seconds=1)
+    for name in ("timeout", "heartbeat_timeout"):
+        if getattr(task, name) < second:
+            yield Problem((name,), "must be at least 1s")
+    if {"timeout", "heartbeat_timeout"} <= said and task.heartbeat_timeout > task.timeout:
+        yield Problem(("heartbeat_timeout",), "must not be longer than `timeout`")
+    if task.catchup < MIN_CATCHUP:
+        yield Problem(("catchup",), f"must be at least {MIN_CATCHUP.seconds}s")
+    if task.retry.initial_interval < timedelta(milliseconds=100):
+        yield Problem(("retry", "initial_interval"), "must be at least 100ms")
+    if task.retry.max_interval < task.retry.initial_interval:
+        yield Problem(("retry", "max_interval"), "must not be shorter than `initial_interval`")
+    if task.sla and task.sla.start_within > task.sla.finish_within:
+        yield Problem(("sla", "start_within"), "must not be longer than `finish_within`")
+
+
+def _quota_checks(task: Task, tenant: Tenant) -> Iterator[Problem]:
+    for name, wanted in task.resources.items():
+        limit = tenant.quota.resources.get(name)
+        if limit is not None and wanted > limit:
+            message = f"{wanted} can never be met: the tenant's quota is {limit}"
+            yield Problem(("resources", name), message)
+    for index, group in enumerate(task.mutex):
+        if group not in tenant.mutex_groups:
+            known = ", ".join(sorted(tenant.mutex_groups)) or "none"
+            yield Problem(
+                ("mutex", index), f"{group!r} is not a mutex group of the tenant: {known}"
+            )
