@@ -1,4 +1,4 @@
-"""Registering the product's search attributes with a namespace; running it again changes nothing."""
+"""Registering the product's search attributes with a namespace; a second time changes nothing."""
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import (
