@@ -18,7 +18,7 @@ def tell(
     now: datetime,
 ) -> str:
     """The run's current details: state first, then why, when and what."""
-    lines = [f"**{state}** - {STATES[state].meaning}"]
+    lines = [f"**{state}** - {STATES[state].meaning}", ""]  # a list needs a blank line before it
     if outcome and outcome.reason:
         code = f"`{outcome.error_code}`: " if outcome.error_code else ""
         lines.append(f"- why: {code}{outcome.reason}")
