@@ -76,11 +76,11 @@ async def test_the_current_details_tell_the_story(runs: Runs) -> None:
     await ended(handle)
     lines = (await details_of(handle)).splitlines()
     assert lines[0].startswith("**FAILED** - ")
-    assert lines[1] == "- why: `OUT_OF_PAPER`: it said OUT_OF_PAPER"
-    assert lines[2] == f"- task: `acme/{task.task_id}`, plugin `report-builder`"
-    assert lines[3] == f"- trigger: manual, nominal time {at:%Y-%m-%d %H:%M:%S} UTC"
-    assert "s after its time" in lines[4]
-    assert lines[5].endswith("and 3 attempts")
+    assert lines[2] == "- why: `OUT_OF_PAPER`: it said OUT_OF_PAPER"
+    assert lines[3] == f"- task: `acme/{task.task_id}`, plugin `report-builder`"
+    assert lines[4] == f"- trigger: manual, nominal time {at:%Y-%m-%d %H:%M:%S} UTC"
+    assert "s after its time" in lines[5]
+    assert lines[6].endswith("and 3 attempts")
 
 
 async def test_an_open_run_tells_that_it_is_running(runs: Runs) -> None:
