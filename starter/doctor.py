@@ -16,6 +16,7 @@ from temporalio.api.workflowservice.v1 import (
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from domain.duration import format_duration
 from domain.problems import InvalidInput
 from shared.errors import TaskflowError, TemporalUnreachable
 from shared.policy import load_policy
@@ -93,7 +94,7 @@ async def _namespace(client: Client) -> Check:
         fix = "create the namespace, or set TEMPORAL_NAMESPACE"
         return Check(name, False, f"{client.namespace}: {error.message}", fix)
     retention = found.config.workflow_execution_retention_ttl.ToTimedelta()
-    detail = f"{client.namespace}, runs are kept for {retention}"
+    detail = f"{client.namespace}, runs are kept for {format_duration(retention)}"
     if retention < LEAST_RETENTION:
         fix = f"raise the namespace's retention to {LEAST_RETENTION.days} days or more"
         return Check(name, False, f"{detail}: too short to look back or to recognise repeats", fix)

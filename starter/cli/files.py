@@ -109,7 +109,8 @@ def _change(
 def _question(planned: "Plan") -> str:
     names = [f"{tenant}/{task}" for tenant, task in planned.deleted]
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return f"Delete {len(names)} tasks ({', '.join(names[:MOST_NAMED])}{more})?"
+    what = "1 task" if len(names) == 1 else f"{len(names):,} tasks"
+    return f"Delete {what} ({', '.join(names[:MOST_NAMED])}{more})?"
 
 
 def _no_question(_question: str) -> bool:

@@ -4,6 +4,7 @@ Command modules import what they need inside their commands: Temporal's client a
 half a second to load, and `--help`, completion and `preview` work without some or all of it.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -43,8 +44,19 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give back its exit code; whatever goes wrong ends in `cli.errors`."""
-    args = list(sys.argv[1:] if arguments is None else arguments)
+    """Run one command and give back its exit code; a process that met Temporal ends here."""
+    code = _run(list(sys.argv[1:] if arguments is None else arguments))
+    if "temporalio.client" in sys.modules:
+        # Threads of Temporal's core may call into an interpreter that is being taken down, which
+        # aborts the process: one command in 25 then ended with 134 instead of its own code.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+def _run(args: list[str]) -> int:
+    """One command; whatever goes wrong ends in `cli.errors`."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot show a letter shows its code
             stream.reconfigure(errors="backslashreplace")
@@ -53,8 +65,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args=args or ["--help"], prog_name="taskflow", standalone_mode=False
         )
         sys.stdout.flush()
+    except SystemExit as left:
+        # Click ends the process itself when the reader of a pipe has left.
+        if not isinstance(left.__context__, BrokenPipeError):
+            raise
+        return _report(left.__context__, args)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place that can say it
-        from starter.cli.errors import report  # noqa: PLC0415 - half a second, for errors only
-
-        return report(error, as_json="--json" in args)
+        return _report(error, args)
     return code if isinstance(code, int) else 0
+
+
+def _report(error: BaseException, args: Sequence[str]) -> int:
+    from starter.cli.errors import report  # noqa: PLC0415 - pydantic, for errors only
+
+    return report(error, as_json="--json" in args)

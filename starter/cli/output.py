@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 PIPED_WIDTH = 100
+LEAST_COUNTED = 100
+"""Fewer things than this are done before a progress bar is read."""
 
 
 class _Console(Console):
@@ -62,6 +64,13 @@ def table(*columns: str) -> Table:
     return made
 
 
+def print_trimmed(screen: Console, what: Table) -> None:
+    """Print a table without the blanks that fill its last column."""
+    with screen.capture() as captured:
+        screen.print(what)
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+
+
 def confirm(question: str) -> bool:
     """Ask on the terminal; anything but a yes is a no.
 
@@ -98,7 +107,7 @@ def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
     with Progress(*columns, TimeElapsedColumn(), console=screen, transient=True) as bars:
 
         def total(what: str, count: int) -> Callable[[], None]:
-            if not count:
+            if count < LEAST_COUNTED:
                 return lambda: None
             bar = bars.add_task(what, total=count)
             return lambda: bars.advance(bar)

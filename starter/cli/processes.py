@@ -4,7 +4,6 @@
 
 import os
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -68,8 +67,9 @@ def demo(
     ] = 60,
 ) -> int:
     """Run example tasks for a while and check every run."""
-    code: int = import_module("starter.demo").run_demo(seconds)
-    return code
+    from starter.demo import run_demo
+
+    return run_demo(seconds)
 
 
 def _become(module: str, *arguments: str) -> None:

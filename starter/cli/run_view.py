@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from domain.states import RunState
-from starter.cli.output import plain, print_json, say, table
-from starter.cli.times import clock, took
+from starter.cli.output import plain, print_json, print_trimmed, say, table
+from starter.cli.times import stamp, took
 from starter.runs import RunView
 
 STYLES = {
@@ -42,12 +42,12 @@ def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
         columns.add_row(
             name,
             Text(run.status, style=STYLES.get(run.status, "")),
-            clock(run.trigger_time, zone)[:19] if run.trigger_time else "",
+            stamp(run.trigger_time, zone) if run.trigger_time else "",
             _late(run.trigger_time, run.actual_start),
             took(run.duration_ms),
             str(run.retry_count or ""),
         )
-    screen.print(columns)
+    print_trimmed(screen, columns)
 
 
 def _late(due: datetime | None, started: datetime | None) -> str:

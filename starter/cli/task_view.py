@@ -12,7 +12,7 @@ from rich.text import Text
 from domain.describe import describe_cron
 from domain.duration import format_duration
 from domain.task import CronTrigger, Task, Trigger
-from starter.cli.output import plain, table
+from starter.cli.output import plain, print_trimmed, table
 from starter.cli.run_view import STYLES, print_runs
 from starter.cli.times import also_utc, clock, full, relative
 from starter.schedules import trigger_text
@@ -32,12 +32,14 @@ def show_list(screen: Console, tasks: list[TaskView], tenant_id: str | None, now
             task.plugin_id or "?",
             plain("; ".join(trigger_text(trigger) for trigger in task.triggers)),
             _next(task, now),
-            Text(
-                task.last_status or "",
-                style=STYLES.get(task.last_status, "") if task.last_status else "",
-            ),
+            _last(task),
         )
-    screen.print(columns)
+    print_trimmed(screen, columns)
+
+
+def _last(task: TaskView) -> Text:
+    status = task.last_status
+    return Text(status, style=STYLES.get(status, "")) if status else Text("")
 
 
 def _next(task: TaskView, now: datetime) -> Text:
@@ -62,7 +64,7 @@ def show_detail(screen: Console, detail: TaskDetail, now: datetime) -> None:
     grid.add_column(overflow="fold")
     for label, text in _facts(detail, now):
         grid.add_row(label, text)
-    screen.print(grid)
+    print_trimmed(screen, grid)
     for attempt in detail.attempts:
         screen.print(_attempt(attempt, now), style="cyan")
     if detail.runs:

@@ -1,5 +1,6 @@
 """Reading a task file, or standard input, as a registration."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,10 +11,13 @@ from shared.files import MAX_BYTES, read_text
 from shared.policy import load_policy
 from shared.settings import get_settings
 from starter.cli.names import tenant_name
+from starter.suggest import with_suggestions
 
 STDIN = "-"
 _TASK_KEYS = {"task_id", "plugin_id", "triggers"}
 _FIRST_TASK = ("tasks", 0)
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+"""Half a letter beyond the first 65,536 as JSON escapes it; YAML has no such halves."""
 
 
 def read_tasks(file: Path, tenant: str | None) -> Registration:
@@ -33,7 +37,7 @@ def read_tasks(file: Path, tenant: str | None) -> Registration:
         return read_registration(_listed(document) if alone else document, policy, tenant=tenant)
     except InvalidInput as error:
         problems = [_unlisted(problem) for problem in error.problems] if alone else error.problems
-        raise InvalidInput(problems, source) from error
+        raise InvalidInput(with_suggestions(problems), source) from error
 
 
 def _parse(text: str) -> Document:
@@ -45,7 +49,7 @@ def _parse(text: str) -> Document:
     except InvalidInput:
         return parse_yaml(text)  # YAML in braces, or an error that YAML places better
     try:
-        read_as_yaml = parse_yaml(text)
+        read_as_yaml = parse_yaml(_SURROGATE.sub("......", text))
     except InvalidInput:
         return document
     return Document(document.data, read_as_yaml.lines)

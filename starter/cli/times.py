@@ -15,17 +15,26 @@ def _zone(name: str) -> ZoneInfo:
 
 
 def clock(at: datetime, zone: str = "UTC") -> str:
-    """`2026-11-24 02:00:00 +08:00`, in UTC `2026-11-23 18:00:00 UTC`."""
+    """`2026-11-24 02:00 +08:00`, in UTC `2026-11-23 18:00 UTC`; seconds where there are any."""
     local = at.astimezone(_zone(zone))
-    if zone == "UTC":
-        return f"{local:%Y-%m-%d %H:%M:%S} UTC"
     offset = local.strftime("%z")
-    return f"{local:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
+    return f"{local:%Y-%m-%d} {_time(local)} " + (
+        "UTC" if zone == "UTC" else f"{offset[:3]}:{offset[3:5]}"
+    )
+
+
+def stamp(at: datetime, zone: str = "UTC") -> str:
+    """`2026-11-24 02:00:07`, for a column that names its zone."""
+    return f"{at.astimezone(_zone(zone)):%Y-%m-%d %H:%M:%S}"
 
 
 def also_utc(at: datetime, zone: str) -> str:
-    """`18:00:00 UTC`, for a time that `clock` already shows in another zone; else nothing."""
-    return "" if zone == "UTC" else f"{at.astimezone(UTC):%H:%M:%S} UTC"
+    """`18:00 UTC`, for a time that `clock` already shows in another zone; else nothing."""
+    return "" if zone == "UTC" else f"{_time(at.astimezone(UTC))} UTC"
+
+
+def _time(local: datetime) -> str:
+    return f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
 
 
 def relative(at: datetime, now: datetime) -> str:
@@ -44,7 +53,7 @@ def relative(at: datetime, now: datetime) -> str:
 
 
 def full(at: datetime, zone: str, now: datetime) -> str:
-    """All three: `2026-11-24 02:00:00 +08:00 (18:00:00 UTC, in 4 min)`."""
+    """All three: `2026-11-24 02:00 +08:00 (18:00 UTC, in 4 min)`."""
     return f"{clock(at, zone)} ({', '.join(filter(None, [also_utc(at, zone), relative(at, now)]))})"
 
 
