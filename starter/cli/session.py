@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.service import RPCError, RPCStatusCode
 
 from shared import log
 from shared.settings import get_settings
@@ -15,6 +16,9 @@ from starter.rpc import reach, temporal_errors
 
 PULSE_SECONDS = 1.0
 """How often a working command asks whether Temporal is there still."""
+
+MISSED_PULSES = 3
+"""A server that restarts may refuse two in a row; one that answers late is not asked again."""
 
 Result = TypeVar("Result")
 
@@ -53,9 +57,16 @@ async def _guarded(work: Callable[[Client], Awaitable[Result]], patience: float)
 
 async def _pulse(client: Client, patience: float) -> None:
     """Raise when the server does not answer; a call of its own would wait 30 s for a frozen one."""
+    missed = 0
     while True:
         await asyncio.sleep(PULSE_SECONDS)
-        with temporal_errors():
+        try:
             await client.workflow_service.get_system_info(
-                GetSystemInfoRequest(), retry=True, timeout=timedelta(seconds=patience)
+                GetSystemInfoRequest(), timeout=timedelta(seconds=patience)
             )
+            missed = 0
+        except RPCError as error:
+            missed += 1
+            if missed == MISSED_PULSES or error.status is not RPCStatusCode.UNAVAILABLE:
+                with temporal_errors():
+                    raise
