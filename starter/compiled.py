@@ -1,0 +1,66 @@
+"""A task's compiled spec as Temporal's client takes it."""
+
+from datetime import UTC, datetime
+
+from temporalio.client import (
+    ScheduleCalendarSpec,
+    ScheduleIntervalSpec,
+    ScheduleRange,
+    ScheduleSpec,
+)
+
+from domain.calendars import Calendar, Range, one_off_calendar
+from domain.compiled import compile_task
+from domain.jitter import stagger_offset
+from domain.task import Task
+from domain.temporal_model import CompiledSpec, Interval
+
+# The server deletes a schedule that has nothing left to do: a task that only has events gets one
+# fire in the last year that its calendars know.
+_SENTINEL = one_off_calendar(datetime(2100, 1, 1, tzinfo=UTC))
+
+
+def compiled_spec(task: Task, now: datetime) -> ScheduleSpec:
+    """The spec of the task's schedule: its triggers moved by its stagger, exact, with its jitter.
+
+    Errors: `CannotCompile`, a `ValueError`.
+    """
+    shift = stagger_offset(task.tenant_id, task.task_id, task.stagger)
+    spec = schedule_spec(compile_task(task, shift=shift, now=now))
+    spec.jitter = task.jitter or None
+    return spec
+
+
+def schedule_spec(spec: CompiledSpec) -> ScheduleSpec:
+    """A compiled spec in the client's types, without jitter."""
+    instants = (instant.interval for instant in spec.instants)
+    return ScheduleSpec(
+        calendars=[_calendar(c) for c in spec.calendars or _sentinel(spec)],
+        intervals=[_interval(i) for i in (*spec.intervals, *instants)],
+        skip=[_calendar(c) for c in spec.skips],
+        time_zone_name=spec.zone,
+    )
+
+
+def _sentinel(spec: CompiledSpec) -> tuple[Calendar, ...]:
+    return () if spec.intervals or spec.instants else (_SENTINEL,)
+
+
+def _interval(interval: Interval) -> ScheduleIntervalSpec:
+    return ScheduleIntervalSpec(interval.every, interval.offset or None)
+
+
+def _calendar(calendar: Calendar) -> ScheduleCalendarSpec:
+    def ranges(values: tuple[Range, ...]) -> tuple[ScheduleRange, ...]:
+        return tuple(ScheduleRange(r.start, r.end, r.step) for r in values)
+
+    return ScheduleCalendarSpec(
+        second=ranges(calendar.second),
+        minute=ranges(calendar.minute),
+        hour=ranges(calendar.hour),
+        day_of_month=ranges(calendar.day_of_month),
+        month=ranges(calendar.month),
+        year=ranges(calendar.year),
+        day_of_week=ranges(calendar.day_of_week),
+        comment=calendar.comment,
+    )

@@ -1,0 +1,70 @@
+"""What a schedule will really do: the server's own list of its times, against the wanted ones."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
+from temporalio.client import Client
+
+from starter.rpc import temporal_errors
+
+PAGE = 1_000
+"""The server answers with this many times at most, without a word about the rest."""
+
+_TICK = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What a schedule does in a window (after, until] and should not, and the reverse; UTC."""
+
+    after: datetime
+    until: datetime
+    extra: tuple[datetime, ...]
+    missing: tuple[datetime, ...]
+
+
+async def matching_times(
+    client: Client, schedule_id: str, start: datetime, end: datetime
+) -> list[datetime]:
+    """The times (UTC) in (start, end] at which the server says it will fire, after jitter.
+
+    Errors: `NotFound`, `TemporalUnreachable`.
+    """
+    found: list[datetime] = []
+    after = start
+    with temporal_errors(f"there is no schedule {schedule_id!r}"):
+        while True:
+            request = ListScheduleMatchingTimesRequest(
+                namespace=client.namespace, schedule_id=schedule_id
+            )
+            request.start_time.FromDatetime(after)
+            request.end_time.FromDatetime(end)
+            answer = await client.workflow_service.list_schedule_matching_times(request)
+            page = [at.ToDatetime(tzinfo=UTC) for at in answer.start_time]
+            found += [at for at in page if at > start]
+            if len(page) < PAGE:
+                return found
+            after = page[-1]
+
+
+async def verify(
+    client: Client,
+    schedule_id: str,
+    wanted: Sequence[datetime],
+    windows: Iterable[tuple[datetime, datetime]],
+) -> list[Difference]:
+    """Where the server's list differs from the wanted instants, window by window; none is right.
+
+    A window is (after, until]; `wanted` holds all instants of all windows. The schedule must have
+    no jitter: the server's list is of the times after it.
+    """
+    found = []
+    for after, until in windows:
+        expected = {at for at in wanted if after < at <= until}
+        actual = set(await matching_times(client, schedule_id, after, until))
+        if expected != actual:
+            extra, missing = sorted(actual - expected), sorted(expected - actual)
+            found.append(Difference(after, until, tuple(extra), tuple(missing)))
+    return found
