@@ -24,7 +24,8 @@ from benchmarks.stack import bench_stack
 from benchmarks.summary import Summary, summarise
 from shared.errors import TaskflowError
 
-RUNS, ROUNDS = 200, 5
+RUNS, ROUNDS = 80, 8
+"""Many short turns: load of others that comes and goes then falls on every kind alike."""
 
 
 def main(arguments: list[str] | None = None) -> int:

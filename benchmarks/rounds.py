@@ -1,5 +1,6 @@
 """Taking turns: every scenario runs in every round, and the sandbox says what it really did."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,6 +18,9 @@ from starter.rpc import at_once
 
 SAMPLES = 5
 """Histories read after each turn; runs of a scenario differ by a workflow task at most."""
+
+SETTLE_SECONDS = 0.3
+"""What the server still writes when all results are known is not left to the next turn."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,7 @@ async def _turn(
     began = time.perf_counter()
     await at_once(keys, run, advance)
     seconds = time.perf_counter() - began
+    await asyncio.sleep(SETTLE_SECONDS)
     cpu = cpu_ms(bench.processes) - cpu
     requests = await bench.metrics.requests() - requests
     await _check(bench, scenario, {handle.id for handle in handles}, len(keys))
