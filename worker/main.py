@@ -69,7 +69,7 @@ def sandboxed_runner(*pure: str) -> SandboxedWorkflowRunner:
     """Temporal's workflow sandbox; our modules and those of `pure` are loaded once for all runs."""
     return SandboxedWorkflowRunner(
         restrictions=SandboxRestrictions.default.with_passthrough_modules(
-            "domain", "workflows", "yaml", "cron_descriptor", "pydantic", *pure
+            "domain", "workflows", "yaml", "pydantic", *pure
         )
     )
 
