@@ -29,6 +29,7 @@ from starter.schedules import (
     schedule_attributes,
     schedule_of,
     task_of,
+    trigger_text,
 )
 
 VERIFIED_BELOW = 100
@@ -258,7 +259,7 @@ def _changes(description: ScheduleDescription, wanted: Wanted) -> list[str]:
         return ["the schedule was not made by this version of taskflow"]
     before, after = task.model_dump(mode="json"), wanted.task.model_dump(mode="json")
     changes = [
-        f"{name}: {_short(before.get(name))} -> {_short(after[name])}"
+        f"{name}: {_short(name, before.get(name))} -> {_short(name, after[name])}"
         for name in after
         if before.get(name) != after[name]
     ]
@@ -271,8 +272,11 @@ def _changes(description: ScheduleDescription, wanted: Wanted) -> list[str]:
     return []
 
 
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+def _short(name: str, value: Any) -> str:
+    if name == "triggers" and isinstance(value, list):
+        text = "; ".join(trigger_text(trigger) for trigger in value)
+    else:
+        text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 
 

@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from domain.problems import InvalidInput, Problem, problems_of
 from shared.errors import TaskflowError, TemporalUnreachable
-from starter.cli.output import plain
+from starter.cli.output import INTERRUPTED, plain
 
 OK, REFUSED, USAGE, UNREACHABLE = 0, 1, 2, 3
-INTERRUPTED = 128 + 2
 BROKEN_PIPE = 128 + 13
 
 DEBUG = "TASKFLOW_DEBUG"
+MOST_LINES = 100
+"""Problems of one file on a screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,11 @@ def _invalid(error: InvalidInput) -> Failure:
     for problem in error.problems:
         place = ":".join(filter(None, [error.source, str(problem.line or "")]))
         lines.append(": ".join(filter(None, [place, problem.where, problem.message])))
+    if len(lines) > MOST_LINES:
+        lines[MOST_LINES:] = [f"and {len(lines) - MOST_LINES:,} more: --json shows all"]
     if error.source:
         count = len(error.problems)
-        lines.append(f"{count} problem{'s' if count > 1 else ''}: nothing was changed")
+        lines.append(f"{count:,} problem{'s' if count > 1 else ''}: nothing was changed")
     return Failure(USAGE, lines, [problem.as_json() for problem in error.problems])
 
 

@@ -14,6 +14,7 @@ import typer
 from typer.main import get_command
 
 from starter.cli import files, inspect, processes, runs, tasks
+from starter.cli.output import INTERRUPTED
 
 app = typer.Typer(
     name="taskflow",
@@ -64,6 +65,8 @@ def _run(args: list[str]) -> int:
         code = get_command(app).main(
             args=args or ["--help"], prog_name="taskflow", standalone_mode=False
         )
+        if code == INTERRUPTED:  # Click has made a code of the interrupt, and told nobody
+            return _report(KeyboardInterrupt(), args)
         sys.stdout.flush()
     except SystemExit as left:
         # Click ends the process itself when the reader of a pipe has left.

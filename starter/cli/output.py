@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -11,6 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+INTERRUPTED = 128 + 2
+"""Exit code of a command that Ctrl-C ended."""
 PIPED_WIDTH = 100
 LEAST_COUNTED = 100
 """Fewer things than this are done before a progress bar is read."""
@@ -56,11 +58,20 @@ def plain(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def table(*columns: str) -> Table:
-    """An empty table whose cells fold, so that what people copy from it is whole."""
-    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, header_style="bold")
+def table(*columns: str, whole: Sequence[str] = ()) -> Table:
+    """An empty table whose cells fold, so that what people copy from it is whole.
+
+    Columns named in `whole` keep their width, and the others give way.
+    """
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        header_style="bold",
+        padding=(0, 1, 0, 0),
+    )
     for column in columns:
-        made.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold", no_wrap=column in whole)
     return made
 
 

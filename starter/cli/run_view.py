@@ -34,7 +34,8 @@ def show_runs(screen: Console, runs: list[RunView], *, limit: int, filtered: boo
 
 def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
     """The table itself; times on the clock of `zone`."""
-    columns = table("Run", "Status", f"Due ({zone})", "Late", "Took", "Retries")
+    short = ("Status", f"Due ({zone})", "Late", "Took", "Retries")
+    columns = table("Run", *short, whole=short)
     for run in runs:
         name = Text(run.run_id)
         if run.reason:

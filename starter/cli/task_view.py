@@ -12,7 +12,7 @@ from rich.text import Text
 from domain.describe import describe_cron
 from domain.duration import format_duration
 from domain.task import CronTrigger, Task, Trigger
-from starter.cli.output import plain, print_trimmed, table
+from starter.cli.output import plain, print_trimmed, say, table
 from starter.cli.run_view import STYLES, print_runs
 from starter.cli.times import also_utc, clock, full, relative
 from starter.schedules import trigger_text
@@ -25,7 +25,7 @@ def show_list(screen: Console, tasks: list[TaskView], tenant_id: str | None, now
         whose = f" of tenant {tenant_id}" if tenant_id else ""
         screen.print(f"No tasks{whose} yet: `taskflow apply FILE` registers those of a file.")
         return
-    columns = table("Task", "Plugin", "Fires", "Next", "Last run")
+    columns = table("Task", "Plugin", "Fires", "Next", "Last run", whole=("Next", "Last run"))
     for task in tasks:
         columns.add_row(
             f"{task.tenant_id}/{task.task_id}",
@@ -72,7 +72,7 @@ def show_detail(screen: Console, detail: TaskDetail, now: datetime) -> None:
         print_runs(screen, detail.runs, detail.zone)
     else:
         name = f"{task.tenant_id}/{task.task_id}"
-        screen.print(f"No runs yet: `taskflow trigger {name}` starts one now.")
+        say(f"No runs yet: `taskflow trigger {name}` starts one now.")
 
 
 def _facts(detail: TaskDetail, now: datetime) -> Iterator[tuple[str, str | Text]]:

@@ -1,6 +1,7 @@
 """How commands end when something is wrong: codes, messages, and never a traceback."""
 
 import asyncio
+import signal
 import socket
 import subprocess
 import time
@@ -99,6 +100,26 @@ async def test_a_server_that_dies_while_a_command_waits_is_exit_code_3(tmp_path:
     assert (process.returncode, out) == (3, "")
     assert err.startswith(f"Temporal at {address} stopped answering")
     assert err.count("\n") == 1
+
+
+def test_ctrl_c_is_exit_code_130_and_one_line(cli: Cli) -> None:
+    """A wait can be left; what was started goes on."""
+    cli.environment["TASKFLOW_TASK_QUEUE"] = "nobody-works-here"
+    cli.ok("register", "-", stdin=TASK)
+    with subprocess.Popen(
+        [TASKFLOW, "trigger", "report", "--wait"],
+        env=cli.env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        run_id = process.stdout.readline().split()[-1]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+
+    assert (process.returncode, err) == (130, "interrupted\n")
+    assert cli.json("runs", "report")["runs"][0]["run_id"] == run_id
 
 
 def test_a_bad_setting_is_named_by_its_variable(tmp_path: Path) -> None:
