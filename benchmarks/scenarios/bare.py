@@ -1,7 +1,7 @@
 """The least that Temporal asks for a call that survives crashes: one workflow, one activity.
 
 It sends the request that a run of ours sends, reads the answer as JSON, and does nothing else: no
-state, no search attributes, no heartbeats, no logs.
+state, no search attributes, no summary, no heartbeats, no logs.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -27,9 +27,7 @@ class BareRun:
     @workflow.run
     async def run(self, params: dict[str, Any]) -> Any:
         """The result of the plugin."""
-        return await workflow.execute_activity(
-            "bare_call", params, start_to_close_timeout=TIMEOUT, summary=PLUGIN
-        )
+        return await workflow.execute_activity("bare_call", params, start_to_close_timeout=TIMEOUT)
 
 
 class BareCall:
