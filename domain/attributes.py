@@ -33,6 +33,9 @@ SEARCH_ATTRIBUTES: dict[str, Literal["Keyword", "Datetime", "Int"]] = {
 REASON_MEMO = "reason"
 """Memo field of a run that did not succeed: why, in a sentence."""
 
+STAGGER_MEMO = "stagger_s"
+"""Memo field of a scheduled run: by how many seconds its id is later than its nominal time."""
+
 TASK_RUN = "TaskRun"
 """Name of the workflow type of a run; pinned."""
 

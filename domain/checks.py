@@ -1,17 +1,21 @@
 """Values of a task that are each right and do not fit together, or that nothing can meet."""
 
 from collections.abc import Iterator, Set
-from datetime import timedelta
-from zoneinfo import ZoneInfo
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
 
 from domain.cron import CronExpression
 from domain.problems import Problem
+from domain.shifted import LONGEST_SHIFT
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
 from domain.tenant import Tenant
-from domain.triggers import zone_of
+from domain.triggers import task_times
 
 MAX_PARAMS_BYTES = 64 * 1024
 MIN_CATCHUP = timedelta(seconds=10)  # Temporal's own least
+_SAMPLE = 1500
+_SAMPLE_START = datetime(2028, 1, 1, tzinfo=UTC)  # a leap year, and any fixed one will do
+_SAMPLE_END = datetime(2030, 1, 1, tzinfo=UTC)
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # times in nanoseconds, as the server keeps them, end in 2262
 
 
@@ -22,6 +26,7 @@ def check_task(
     yield from _trigger_checks(task, least_interval)
     yield from _one_off_checks(task)
     yield from _time_checks(task, said)
+    yield from _spread_checks(task)
     size = len(task.model_dump_json(include={"params"}))
     if size > MAX_PARAMS_BYTES:
         yield Problem(("params",), f"{size} bytes: the limit is {MAX_PARAMS_BYTES}")
@@ -50,20 +55,14 @@ def _trigger_checks(task: Task, least: timedelta) -> Iterator[Problem]:
 
 
 def _one_off_checks(task: Task) -> Iterator[Problem]:
-    zone = ZoneInfo(zone_of(task))
     for index, trigger in enumerate(task.triggers):
         if not isinstance(trigger, OneOffTrigger):
             continue
         at = ("triggers", index, "at")
         if not FIRST_YEAR <= trigger.at.year <= LAST_YEAR:
             yield Problem(at, f"must be in a year from {FIRST_YEAR} to {LAST_YEAR}")
-            continue
-        local = trigger.at.astimezone(zone)
-        if trigger.at.microsecond:
+        elif trigger.at.microsecond:
             yield Problem(at, "must be a whole second")
-        elif local.utcoffset() != local.replace(fold=1 - local.fold).utcoffset():
-            message = f"the clock of {zone.key} reads this time twice: make it a task of its own"
-            yield Problem(at, message)
 
 
 def _least_gap(cron: CronExpression) -> timedelta:
@@ -88,6 +87,22 @@ def _time_checks(task: Task, said: Set[str]) -> Iterator[Problem]:
         yield Problem(("retry", "max_interval"), "must not be shorter than `initial_interval`")
     if task.sla and task.sla.start_within > task.sla.finish_within:
         yield Problem(("sla", "start_within"), "must not be longer than `finish_within`")
+
+
+def _spread_checks(task: Task) -> Iterator[Problem]:
+    """Stagger moves a fire, jitter moves it on: never past the next one."""
+    for name in ("stagger", "jitter"):
+        if getattr(task, name) % timedelta(seconds=1):
+            yield Problem((name,), "must be whole seconds")
+    if not task.stagger:
+        return
+    if task.stagger > LONGEST_SHIFT:
+        yield Problem(("stagger",), f"must be at most {LONGEST_SHIFT.days} days")
+    times = islice(task_times(task, after=_SAMPLE_START, until=_SAMPLE_END), _SAMPLE)
+    gap = min((later - at for at, later in pairwise(times)), default=None)
+    if gap is not None and task.stagger > gap:
+        message = f"the task fires {gap} apart: a longer window would move fires past the next"
+        yield Problem(("stagger",), message)
 
 
 def _quota_checks(task: Task, tenant: Tenant) -> Iterator[Problem]:

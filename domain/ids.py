@@ -34,9 +34,12 @@ def run_id_prefix(tenant_id: str, task_id: str) -> str:
     return f"run/{tenant_id}/{task_id}"
 
 
-def scheduled_run_id(tenant_id: str, task_id: str, nominal_time: datetime) -> str:
-    """`run/acme/daily-report-2026-11-23T02:00:00Z`: one run for one nominal time."""
-    at = nominal_time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def scheduled_run_id(tenant_id: str, task_id: str, scheduled_time: datetime) -> str:
+    """`run/acme/daily-report-2026-11-23T02:00:00Z`: one run for one nominal time.
+
+    The time in it is `domain.due.Due.scheduled_time`: the nominal time plus the task's stagger.
+    """
+    at = scheduled_time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return f"{run_id_prefix(tenant_id, task_id)}-{at}"
 
 
@@ -47,11 +50,11 @@ def manual_run_id(tenant_id: str, task_id: str, key: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """What a run's id says: whose it is, and its nominal time or its key."""
+    """What a run's id says: whose it is, and its scheduled time or its key."""
 
     tenant_id: str
     task_id: str
-    nominal_time: datetime | None
+    scheduled_time: datetime | None
     key: str | None
 
 

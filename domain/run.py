@@ -47,6 +47,7 @@ class TaskRunInput(Payload):
 
     task: Annotated[Task, BeforeValidator(_lenient)]
     manual: ManualFire | None = None
+    jitter_seed: str | None = None
 
 
 class Fire(Payload):

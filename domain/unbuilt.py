@@ -4,17 +4,12 @@ A task that uses one is refused: one that silently ran without its mutex would b
 An entry leaves this table in the change that gives its field a behaviour.
 """
 
-from datetime import timedelta
 from typing import Any
 
 from domain.problems import Path, Problem
 
-_ZERO = timedelta(0)
-
 # Field -> (values that ask for nothing, what the field would do).
 _TASK_FIELDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "jitter": ((_ZERO,), "random delays"),
-    "stagger": ((_ZERO,), "stagger windows"),
     "blackouts": (([],), "blackout windows"),
     "resources": (({},), "resource quotas"),
     "mutex": (([],), "mutex groups"),
@@ -43,11 +38,6 @@ def unbuilt_in_task(layer: dict[str, Any], at: Path) -> list[Problem]:
         if "event" in trigger:
             path = (*at, "triggers", index, "event")
             problems.append(Problem(path, "event triggers are not supported yet"))
-    zones = sorted({t.get("timezone", "UTC") for t in layer.get("triggers", ()) if "cron" in t})
-    if len(zones) > 1:
-        message = f"cron triggers of one task in several time zones ({', '.join(zones)}) are not "
-        message += "supported yet: register one task per zone"
-        problems.append(Problem((*at, "triggers"), message))
     return problems
 
 

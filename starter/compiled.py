@@ -1,6 +1,6 @@
 """A task's compiled spec as Temporal's client takes it."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from temporalio.client import (
     ScheduleCalendarSpec,
@@ -10,13 +10,16 @@ from temporalio.client import (
 )
 
 from domain.calendars import Calendar, Range, one_off_calendar
-from domain.compiled import compile_task
-from domain.jitter import stagger_offset
+from domain.compiled import Horizon, compile_task
+from domain.due import stagger_of
 from domain.task import Task
 from domain.temporal_model import CompiledSpec, Interval
 
 # The server deletes a schedule that has nothing left to do: a task that only has events gets one
 # fire in the last year that its calendars know.
+_CACHED = 20_000
+_CACHE: dict[tuple[tuple[str, ...], timedelta, Horizon], CompiledSpec] = {}
+
 _SENTINEL = one_off_calendar(datetime(2100, 1, 1, tzinfo=UTC))
 
 
@@ -25,10 +28,19 @@ def compiled_spec(task: Task, now: datetime) -> ScheduleSpec:
 
     Errors: `CannotCompile`, a `ValueError`.
     """
-    shift = stagger_offset(task.tenant_id, task.task_id, task.stagger)
-    spec = schedule_spec(compile_task(task, shift=shift, now=now))
+    spec = schedule_spec(_compiled(task, stagger_of(task), Horizon.of(now)))
     spec.jitter = task.jitter or None
     return spec
+
+
+def _compiled(task: Task, shift: timedelta, horizon: Horizon) -> CompiledSpec:
+    """Compiling a zone's clock changes takes tens of milliseconds, and many tasks share a cron."""
+    key = (tuple(trigger.model_dump_json() for trigger in task.triggers), shift, horizon)
+    if key not in _CACHE:
+        if len(_CACHE) >= _CACHED:
+            _CACHE.clear()
+        _CACHE[key] = compile_task(task, shift=shift, now=horizon.start)
+    return _CACHE[key]
 
 
 def schedule_spec(spec: CompiledSpec) -> ScheduleSpec:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import (
     Client,
     Schedule,
@@ -17,17 +18,21 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
+from domain.due import next_due
 from domain.ids import parse_schedule_id, schedule_id
+from domain.problems import InvalidInput, Problem
 from domain.registration import Registration
+from domain.repair import CannotCompile
 from domain.task import Task
-from domain.triggers import next_times
 from shared.search_attributes import register_search_attributes
 from starter.rpc import Advance, at_once, is_missing, temporal_errors
 from starter.schedules import (
     SPEC_DIGEST,
+    Circumstances,
     digest_of,
     schedule_attributes,
     schedule_of,
+    seed_of,
     task_of,
     trigger_text,
 )
@@ -56,6 +61,7 @@ class Wanted:
     task: Task
     schedule: Schedule
     digest: str
+    next_times: list[datetime]
 
     @property
     def key(self) -> Key:
@@ -89,7 +95,7 @@ class Plan:
         """The document of `plan` and `apply`; conflicts are null because nothing forecasts them."""
         return {
             "created": [
-                {**_ids(wanted.key), "next_times": _times(wanted.task, now)}
+                {**_ids(wanted.key), "next_times": [_text(at) for at in wanted.next_times]}
                 for wanted in self.created
             ],
             "updated": [
@@ -97,7 +103,7 @@ class Plan:
                     **_ids(change.wanted.key),
                     "changes": change.changes,
                     "times_before": [_text(at) for at in change.times_before],
-                    "next_times": _times(change.wanted.task, now),
+                    "next_times": [_text(at) for at in change.wanted.next_times],
                 }
                 for change in self.updated
             ],
@@ -136,13 +142,13 @@ async def make_plan(
     """
     with temporal_errors():
         await register_search_attributes(client)
-    now = datetime.now(UTC)
+    circumstances = await circumstances_of(client, registration.tasks, task_queue)
     present = await listed(client, registration.tenant_ids())
     plan = Plan()
     compare: list[Wanted] = []
-    for task in registration.tasks:
-        wanted = _wanted(task, registration.weight_of(task.tenant_id), task_queue)
-        if not next_times(task, 1, after=now):
+    for wanted in _all_wanted(registration, circumstances):
+        task = wanted.task
+        if not wanted.next_times:
             plan.warnings.append(f"{task.tenant_id}/{task.task_id} never fires again")
         entry = present.get(wanted.key)
         if entry is None:
@@ -243,12 +249,40 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
     return done
 
 
-def _wanted(task: Task, weight: float, task_queue: str) -> Wanted:
-    return Wanted(
+def _all_wanted(registration: Registration, circumstances: Circumstances) -> list[Wanted]:
+    """The schedule of every task. Errors: `InvalidInput` with each that cannot be compiled."""
+    made: list[Wanted] = []
+    problems: list[Problem] = []
+    for index, task in enumerate(registration.tasks):
+        try:
+            made.append(_wanted(task, registration.weight_of(task.tenant_id), circumstances))
+        except CannotCompile as error:
+            problems.append(Problem(("tasks", index, "triggers"), str(error)))
+    if problems:
+        raise InvalidInput(problems)
+    return made
+
+
+def _wanted(task: Task, weight: float, circumstances: Circumstances) -> Wanted:
+    schedule = schedule_of(task, weight, circumstances)
+    times = next_due(
         task,
-        schedule_of(task, weight=weight, task_queue=task_queue),
-        digest_of(task, weight=weight, task_queue=task_queue),
+        SHOWN_TIMES,
+        after=circumstances.now,
+        seed=seed_of(task, circumstances.namespace_id),
     )
+    return Wanted(task, schedule, digest_of(task, schedule, weight, circumstances), times)
+
+
+async def circumstances_of(client: Client, tasks: Iterable[Task], task_queue: str) -> Circumstances:
+    """What the schedules of these tasks are made with; asks for the namespace only for jitter."""
+    namespace_id = None
+    if any(task.jitter for task in tasks):
+        request = DescribeNamespaceRequest(namespace=client.namespace)
+        with temporal_errors():
+            answer = await client.workflow_service.describe_namespace(request)
+        namespace_id = answer.namespace_info.id
+    return Circumstances(task_queue, datetime.now(UTC), namespace_id)
 
 
 def _changes(description: ScheduleDescription, wanted: Wanted) -> list[str]:
@@ -286,7 +320,3 @@ def _ids(key: Key) -> dict[str, str]:
 
 def _text(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _times(task: Task, now: datetime) -> list[str]:
-    return [_text(at) for at in next_times(task, SHOWN_TIMES, after=now)]

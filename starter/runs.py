@@ -12,7 +12,7 @@ from temporalio.client import (
     WorkflowFailureError,
 )
 
-from domain.attributes import REASON_MEMO, TASK_RUN
+from domain.attributes import REASON_MEMO, STAGGER_MEMO, TASK_RUN
 from domain.ids import parse_run_id
 from domain.states import RunState, is_end
 from domain.trace import trace_id
@@ -124,10 +124,12 @@ async def view_of(execution: WorkflowExecution) -> RunView | None:
         return None
     found = execution.typed_search_attributes
     status = RunState(found.get(sa.TASK_STATUS) or RunState.PENDING)
-    reason: str | None = (await execution.memo()).get(REASON_MEMO)
+    memo = await execution.memo()
+    reason: str | None = memo.get(REASON_MEMO)
     if not is_end(status) and execution.status in _CLOSED_WITHOUT_US:
         status, reason = _CLOSED_WITHOUT_US[execution.status]
-    nominal = parsed.nominal_time or found.get(sa.TRIGGER_TIME) or execution.start_time
+    scheduled = parsed.scheduled_time or found.get(sa.TRIGGER_TIME) or execution.start_time
+    nominal = scheduled - timedelta(seconds=memo.get(STAGGER_MEMO, 0))
     started = found.get(sa.ACTUAL_START)
     duration = found.get(sa.DURATION_MS)
     if duration is None and started and execution.close_time:
@@ -140,7 +142,7 @@ async def view_of(execution: WorkflowExecution) -> RunView | None:
         plugin_id=found.get(sa.PLUGIN_ID),
         trigger_kind=found.get(sa.TRIGGER_KIND),
         nominal_time=nominal,
-        trigger_time=found.get(sa.TRIGGER_TIME) or nominal,
+        trigger_time=found.get(sa.TRIGGER_TIME) or scheduled,
         actual_start=started,
         ended_at=execution.close_time,
         duration_ms=duration,

@@ -1,20 +1,17 @@
 """Our task as Temporal's Schedule, and back."""
 
 import json
-from datetime import UTC
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from temporalio.client import (
     Schedule,
     ScheduleActionStartWorkflow,
-    ScheduleCalendarSpec,
-    ScheduleIntervalSpec,
     ScheduleListDescription,
     ScheduleOverlapPolicy,
     SchedulePolicy,
-    ScheduleRange,
     ScheduleSpec,
     ScheduleState,
 )
@@ -27,22 +24,26 @@ from temporalio.common import (
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain import attributes as names
-from domain.attributes import TASK_RUN
-from domain.calendars import Calendar, Range, compile_cron, one_off_calendar
+from domain.attributes import STAGGER_MEMO, TASK_RUN
+from domain.due import stagger_of
 from domain.duration import format_duration
-from domain.ids import run_id_prefix
+from domain.ids import parse_schedule_id, run_id_prefix, schedule_id
+from domain.jitter import jitter_seed, stagger_offset
 from domain.run import TaskRunInput, TriggerKind
 from domain.states import RunState
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Overlap, Task
-from domain.triggers import zone_of
+from starter.compiled import compiled_spec
 from workflows import attributes as sa
 
 SPEC_DIGEST = SearchAttributeKey.for_keyword(names.SPEC_DIGEST)
 
-FORM = 1
+FORM = 2
 """Part of every digest: raise it when the same task compiles to another schedule than before."""
 LISTED_CALENDARS = 10
 """Temporal's list gives this many calendars and intervals of a schedule; describe gives all."""
+
+ONCE = timedelta(days=14_000)
+"""An interval of decades is a single fire."""
 
 _AT = "at "
 
@@ -57,13 +58,31 @@ _KINDS = {
 }
 
 
-def schedule_of(task: Task, *, weight: float, task_queue: str) -> Schedule:
-    """The schedule that fires a task: everything that Temporal needs to know of it."""
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a schedule is made with beside its task.
+
+    `now` decides until when clock changes are mended; `namespace_id` (the UUID) makes the trigger
+    times of tasks with jitter known in advance, and may be None when no task has jitter.
+    """
+
+    task_queue: str
+    now: datetime
+    namespace_id: str | None = None
+
+
+def schedule_of(task: Task, weight: float, circumstances: Circumstances) -> Schedule:
+    """The schedule that fires a task: everything that Temporal needs to know of it.
+
+    Errors: `CannotCompile` when its triggers cannot be said exactly.
+    """
+    stagger = stagger_of(task)
     action = ScheduleActionStartWorkflow(
         TASK_RUN,
-        TaskRunInput(task=task),
+        TaskRunInput(task=task, jitter_seed=seed_of(task, circumstances.namespace_id)),
         id=run_id_prefix(task.tenant_id, task.task_id),
-        task_queue=task_queue,
+        task_queue=circumstances.task_queue,
+        memo={STAGGER_MEMO: int(stagger.total_seconds())} if stagger else None,
         typed_search_attributes=run_attributes(task, _KINDS[type(task.triggers[0])]),
         static_summary=summary_of(task),
         static_details=details_of(task),
@@ -71,7 +90,7 @@ def schedule_of(task: Task, *, weight: float, task_queue: str) -> Schedule:
     )
     return Schedule(
         action=action,
-        spec=_spec_of(task),
+        spec=compiled_spec(task, circumstances.now),
         policy=SchedulePolicy(overlap=_OVERLAPS[task.overlap], catchup_window=task.catchup),
         state=ScheduleState(),
     )
@@ -107,11 +126,26 @@ def schedule_attributes(task: Task, digest: str) -> TypedSearchAttributes:
     )
 
 
-def digest_of(task: Task, *, weight: float, task_queue: str) -> str:
-    """32 hex digits that change when anything changes that a schedule is made of."""
-    whole = [FORM, task.model_dump(mode="json"), weight, task_queue]
+def digest_of(task: Task, schedule: Schedule, weight: float, circumstances: Circumstances) -> str:
+    """32 hex digits that change when anything changes that a schedule is made of.
+
+    The window of a stagger follows after a slash: a list tells by it what moved the intervals.
+    """
+    whole = [
+        *(FORM, task.model_dump(mode="json"), weight, circumstances.task_queue),
+        *(seed_of(task, circumstances.namespace_id), str(schedule.spec)),
+    ]
     text = json.dumps(whole, sort_keys=True, ensure_ascii=False)
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+    digest = blake2b(text.encode(), digest_size=16).hexdigest()
+    window = task.stagger // timedelta(seconds=1)
+    return f"{digest}/{window}" if window else digest
+
+
+def seed_of(task: Task, namespace_id: str | None) -> str | None:
+    """What the jitter of the task's fires is made of; None for a task without jitter."""
+    if not task.jitter or namespace_id is None:
+        return None
+    return jitter_seed(namespace_id, schedule_id(task.tenant_id, task.task_id))
 
 
 def summary_of(task: Task) -> str:
@@ -152,64 +186,44 @@ def task_of(schedule: Schedule) -> Task | None:
     return request.task if isinstance(request, TaskRunInput) else None
 
 
-def listed_triggers(entry: ScheduleListDescription) -> list[dict[str, Any]]:
+def listed_triggers(entry: ScheduleListDescription) -> list[dict[str, Any]] | None:
     """The triggers of a listed schedule in their JSON form, without a call for each task.
 
-    Cron text and one-off times travel in the comments of the calendars.
+    Cron text and one-off times travel in the comments of the calendars. None when the list, which
+    gives the first `LISTED_CALENDARS` of each, does not say enough.
     """
     spec = entry.schedule.spec if entry.schedule else ScheduleSpec()
-    zone = spec.time_zone_name or "UTC"
+    if max(len(spec.calendars), len(spec.intervals)) >= LISTED_CALENDARS:
+        return None
     found: list[dict[str, Any]] = []
     for calendar in spec.calendars:
         text = calendar.comment or ""
-        trigger = (
-            {"at": text[len(_AT) :]} if text.startswith(_AT) else {"cron": text, "timezone": zone}
-        )
-        if trigger not in found:  # an OR of days makes two calendars of one expression
+        if text.endswith("..."):
+            return None
+        trigger = _said_in(text, spec.time_zone_name or "UTC")
+        if trigger not in found:  # one expression can be several calendars
             found.append(trigger)
+    shift = _listed_shift(entry)
     for interval in spec.intervals:
+        if interval.every >= ONCE:  # a fire that mends a clock change
+            continue
         trigger = {"every": format_duration(interval.every)}
-        if interval.offset:
-            trigger["offset"] = format_duration(interval.offset)
+        if offset := ((interval.offset or timedelta(0)) - shift) % interval.every:
+            trigger["offset"] = format_duration(offset)
         found.append(trigger)
     return found
 
 
-def _spec_of(task: Task) -> ScheduleSpec:
-    zone = zone_of(task)
-    calendars: list[ScheduleCalendarSpec] = []
-    intervals: list[ScheduleIntervalSpec] = []
-    for trigger in task.triggers:
-        match trigger:
-            case CronTrigger():
-                calendars += [
-                    _calendar(c, trigger.cron) for c in compile_cron(trigger.expression())
-                ]
-            case IntervalTrigger():
-                interval = ScheduleIntervalSpec(trigger.every, trigger.offset or None)
-                intervals.append(interval)
-            case OneOffTrigger():
-                calendars.append(_one_off(trigger, ZoneInfo(zone)))
-    return ScheduleSpec(calendars=calendars, intervals=intervals, time_zone_name=zone)
+def _said_in(comment: str, zone: str) -> dict[str, Any]:
+    if comment.startswith(_AT):
+        return {"at": comment[len(_AT) :]}
+    text, _, elsewhere = comment.partition(" (")
+    return {"cron": text, "timezone": elsewhere.rstrip(")") or zone}
 
 
-def _one_off(trigger: OneOffTrigger, zone: ZoneInfo) -> ScheduleCalendarSpec:
-    """A calendar of the schedule's zone; registration refuses an instant that it reads twice."""
-    local = trigger.at.astimezone(zone).replace(tzinfo=UTC)
-    return _calendar(one_off_calendar(local), f"{_AT}{trigger.model_dump(mode='json')['at']}")
-
-
-def _calendar(calendar: Calendar, comment: str) -> ScheduleCalendarSpec:
-    def ranges(values: tuple[Range, ...]) -> tuple[ScheduleRange, ...]:
-        return tuple(ScheduleRange(r.start, r.end, r.step) for r in values)
-
-    return ScheduleCalendarSpec(
-        second=ranges(calendar.second),
-        minute=ranges(calendar.minute),
-        hour=ranges(calendar.hour),
-        day_of_month=ranges(calendar.day_of_month),
-        month=ranges(calendar.month),
-        year=ranges(calendar.year),
-        day_of_week=ranges(calendar.day_of_week),
-        comment=comment,
-    )
+def _listed_shift(entry: ScheduleListDescription) -> timedelta:
+    _, _, window = (entry.typed_search_attributes.get(SPEC_DIGEST) or "").partition("/")
+    key = parse_schedule_id(entry.id)
+    if not window or key is None:
+        return timedelta(0)
+    return stagger_offset(*key, timedelta(seconds=int(window)))

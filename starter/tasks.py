@@ -13,7 +13,7 @@ from starter.control import describe_task
 from starter.registry import Key, listed
 from starter.rpc import at_once, temporal_errors
 from starter.runs import RunView, list_runs
-from starter.schedules import LISTED_CALENDARS, listed_triggers, task_of
+from starter.schedules import listed_triggers, task_of
 from starter.times import rfc3339
 from workflows import attributes as sa
 
@@ -131,9 +131,8 @@ async def list_tasks(client: Client, tenant_id: str | None = None) -> list[TaskV
 
 
 async def _triggers(client: Client, entry: ScheduleListDescription) -> list[dict[str, Any]]:
-    spec = entry.schedule.spec if entry.schedule else None
-    if spec and max(len(spec.calendars), len(spec.intervals)) < LISTED_CALENDARS:
-        return listed_triggers(entry)
+    if (triggers := listed_triggers(entry)) is not None:
+        return triggers
     task = task_of((await client.get_schedule_handle(entry.id).describe()).schedule)
     return task.model_dump(mode="json")["triggers"] if task else []
 

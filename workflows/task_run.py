@@ -11,6 +11,7 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from domain.attributes import REASON_MEMO, TASK_RUN
+    from domain.due import due_of
     from domain.run import ExecuteInput, Fire, TaskRunInput, TaskRunResult, TriggerKind, kind_of
     from domain.states import RunState, check_move
     from domain.trace import trace_id
@@ -158,6 +159,10 @@ def _fire_of(request: TaskRunInput) -> Fire:
             payload=request.manual.payload,
         )
     info = workflow.info()
-    nominal = info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
-    nominal = nominal.astimezone(UTC)
-    return Fire(kind=kind_of(request.task, nominal), nominal_time=nominal, trigger_time=nominal)
+    scheduled = info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
+    due = due_of(request.task, scheduled.astimezone(UTC), request.jitter_seed)
+    return Fire(
+        kind=kind_of(request.task, due.nominal_time),
+        nominal_time=due.nominal_time,
+        trigger_time=due.trigger_time,
+    )

@@ -6,10 +6,10 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
-from domain.triggers import next_times, zone_of
+from domain.triggers import zone_of
 from starter.cli.output import plain
 from starter.cli.times import also_utc, clock, relative
-from starter.registry import SHOWN_TIMES, Change, Plan, Wanted
+from starter.registry import Change, Plan, Wanted
 
 MOST_SHOWN = 100
 """Tasks of one kind on a screen; deletions are all shown."""
@@ -18,7 +18,7 @@ MOST_SHOWN = 100
 def show_plan(screen: Console, plan: Plan, now: datetime, *, seconds: float | None) -> None:
     """Print a plan, or what was done when `seconds` says how long that took."""
     for wanted in plan.created[:MOST_SHOWN]:
-        _print(screen, _name("+", wanted, "green"), _times("next", _next(wanted, now), wanted, now))
+        _print(screen, _name("+", wanted, "green"), _times("next", wanted.next_times, wanted, now))
     _more(screen, "+", len(plan.created))
     for change in plan.updated[:MOST_SHOWN]:
         _print(screen, _name("~", change.wanted, "yellow"), _update(change, now))
@@ -60,14 +60,10 @@ def _update(change: Change, now: datetime) -> Iterable[Text]:
     wanted = change.wanted
     for text in change.changes:
         yield Text(f"    {plain(text)}")
-    before, after = change.times_before, _next(wanted, now)
+    before, after = change.times_before, wanted.next_times
     if before != after:
         yield from _times("before", before, wanted, now)
         yield from _times("after", after, wanted, now)
-
-
-def _next(wanted: Wanted, now: datetime) -> list[datetime]:
-    return next_times(wanted.task, SHOWN_TIMES, after=now)
 
 
 def _times(label: str, times: Sequence[datetime], wanted: Wanted, now: datetime) -> Iterable[Text]:

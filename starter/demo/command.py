@@ -117,7 +117,7 @@ async def _story(stack: DevStack, scenario: Scenario, seconds: float, console: C
         runs = await _watch(client, due, until, display)
     async with SandboxClient(stack.sandbox_url or "") as sandbox:
         deliveries = await sandbox.deliveries()
-    judged = [run for run in runs if run.nominal_time and run.nominal_time <= until]
+    judged = [run for run in runs if run.trigger_time and run.trigger_time <= until]
     console.print(runs_table(judged))
     return judge(due, judged, deliveries, scenario.expected, until)
 

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from domain.due import next_due
 from domain.states import RunState
 from domain.task import Task
-from domain.triggers import next_times
 from starter.demo.scenario import Key
 from starter.runs import RunView
 from starter.schedules import trigger_text
@@ -88,7 +88,7 @@ class Display:
             count["retries"] += run.retry_count
         for task in self._tasks:
             count = counts[task.tenant_id, task.task_id]
-            upcoming = next_times(task, 1, after=now)
+            upcoming = next_due(task, 1, after=now)
             wait = (upcoming[0] - now).total_seconds() if upcoming else None
             table.add_row(
                 f"{task.tenant_id}/{task.task_id}",

@@ -9,12 +9,12 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from domain.document import parse_yaml
+from domain.due import due_times
 from domain.ids import scheduled_run_id
 from domain.problems import InvalidInput, problems_of
 from domain.registration import Registration, read_registration
 from domain.states import RunState
 from domain.task import Task
-from domain.triggers import task_times
 from shared.files import read_text
 from shared.policy import load_policy
 from shared.settings import ROOT, get_settings
@@ -83,17 +83,20 @@ def _read_expected(text: str) -> dict[Key, Expected]:
 
 
 def due_runs(task: Task, after: datetime, until: datetime) -> dict[str, datetime]:
-    """The ids of the runs that a task owes between two moments, with their nominal times."""
+    """The ids of the runs that a task owes between two moments, with their trigger times."""
     return {
-        scheduled_run_id(task.tenant_id, task.task_id, at): at
-        for at in task_times(task, after=after, until=until)
+        scheduled_run_id(task.tenant_id, task.task_id, due.scheduled_time): due.trigger_time
+        for due in due_times(task, after=after, until=until)
     }
 
 
 def quiet_moment(tasks: Sequence[Task], after: datetime) -> datetime:
     """The first moment from `after` on with no fire within `MARGIN` of it."""
     end = after + timedelta(minutes=5)
-    fires = sorted(at for task in tasks for at in task_times(task, after=after - MARGIN, until=end))
+    start = after - MARGIN
+    fires = sorted(
+        due.trigger_time for task in tasks for due in due_times(task, after=start, until=end)
+    )
     moment = after
     for at in fires:
         if at - moment > MARGIN:

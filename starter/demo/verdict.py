@@ -54,7 +54,7 @@ def judge(
     findings = [f"missing: {run_id}" for run_id in due if run_id not in by_id]
     findings += [f"seen twice: {i}" for i, n in Counter(r.run_id for r in runs).items() if n > 1]
     for run in runs:
-        if run.run_id not in due and run.nominal_time and run.nominal_time <= until:
+        if run.run_id not in due and run.trigger_time and run.trigger_time <= until:
             findings.append(f"not due: {run.run_id}")
     for run_id, key in due.items():
         if run_id in by_id:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from domain.triggers import task_times
+from domain.due import due_times
 from starter.demo.scenario import MARGIN, due_runs, load_scenario, quiet_moment
 
 BASE = datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC)
@@ -27,7 +27,7 @@ def test_a_quiet_moment_is_far_from_every_fire(milliseconds: int) -> None:
     moment = quiet_moment(tasks, after)
     assert moment >= after
     for task in tasks:
-        assert not list(task_times(task, after=moment - MARGIN, until=moment + MARGIN / 2))
+        assert not list(due_times(task, after=moment - MARGIN, until=moment + MARGIN / 2))
 
 
 def test_due_runs_are_the_fires_between_two_moments() -> None:

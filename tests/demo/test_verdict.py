@@ -96,7 +96,7 @@ def test_finds_a_run_that_was_not_due() -> None:
     extra = replace(run_view(), run_id=scheduled_run_id("acme", "sync", AT - timedelta(seconds=3)))
     verdict = judge({RUN_ID: KEY}, [run_view(), extra], CALLS, EXPECTED, UNTIL)
     assert any("not due" in text for text in verdict.findings)
-    late = replace(run_view(), run_id="late", nominal_time=UNTIL + timedelta(seconds=1))
+    late = replace(run_view(), run_id="late", trigger_time=UNTIL + timedelta(seconds=1))
     assert judge({RUN_ID: KEY}, [run_view(), late], CALLS, EXPECTED, UNTIL).ok
 
 

@@ -89,12 +89,32 @@ def test_triggers_that_could_not_fire_are_refused(trigger: str, where: str, mess
     assert problem.line == 5
 
 
-def test_cron_triggers_of_one_task_share_a_zone() -> None:
-    """Several zones in one task are refused for now, by name."""
+def test_cron_triggers_of_one_task_may_have_zones_of_their_own() -> None:
+    """Each trigger keeps the clock that it was written for."""
     triggers = "{cron: 0 2 * * *, timezone: Asia/Tokyo}, {cron: 0 3 * * *}"
-    (problem,) = problems(file_of(TASK.replace("{every: 15m}", triggers)))
-    assert problem.where == "tasks[0].triggers"
-    assert "Asia/Tokyo, UTC" in problem.message
+    assert len(read(file_of(TASK.replace("{every: 15m}", triggers))).tasks[0].triggers) == 2
+
+
+@pytest.mark.parametrize(
+    ("triggers", "stagger", "fits"),
+    [
+        ("{every: 15m}", "15m", True),
+        ("{every: 15m}", "16m", False),
+        ("{cron: 0 2 * * *}", "12h", True),
+        ("{cron: '0,10 2 * * *'}", "11m", False),
+        ("{every: 1h}, {cron: '20 * * * *'}", "20m", True),
+        ("{every: 1h}, {cron: '20 * * * *'}", "21m", False),
+    ],
+)
+def test_a_stagger_never_reaches_the_next_fire(triggers: str, stagger: str, fits: bool) -> None:
+    """The window is at most the least time between two fires, of whichever trigger they are."""
+    text = file_of(TASK.replace("{every: 15m}", triggers) + f"stagger: {stagger}\n")
+    if fits:
+        assert read(text).tasks[0].stagger
+    else:
+        (problem,) = problems(text)
+        assert problem.where == "tasks[0].stagger"
+        assert "apart" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -156,8 +176,6 @@ def test_impossible_values_are_refused(lines: str, where: str, message: str) -> 
 
 
 _UNSUPPORTED = [
-    ("jitter: 30s", "random delays"),
-    ("stagger: 5m", "stagger windows"),
     ("blackouts: [{cron: 0 0 25 12 *, duration: 24h}]", "blackout windows"),
     ("resources: {slots: 1}", "resource quotas"),
     ("mutex: [warehouse]", "mutex groups"),

@@ -9,7 +9,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from domain.ids import schedule_id
 from shared.errors import NotFound, Refused
 from starter import control
-from starter.schedules import schedule_attributes, schedule_of
+from starter.schedules import Circumstances, schedule_attributes, schedule_of
 from tests.conftest import task_of
 
 QUEUE = "nobody-works-here"
@@ -22,7 +22,7 @@ async def registered(temporal: Client, tenant: str) -> str:
     task = task_of(tenant_id=tenant)
     await temporal.create_schedule(
         schedule_id(tenant, TASK),
-        schedule_of(task, weight=1.0, task_queue=QUEUE),
+        schedule_of(task, 1.0, Circumstances(QUEUE, datetime.now(UTC))),
         search_attributes=schedule_attributes(task, "digest"),
     )
     return schedule_id(tenant, TASK)

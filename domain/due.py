@@ -1,0 +1,65 @@
+"""When the run of a nominal time is due: stagger and jitter, known in advance.
+
+Three times belong to a fire. The *nominal time* is what the trigger says. The *scheduled time* is
+the nominal time plus the task's stagger: it is what the schedule's calendars say, what Temporal
+appends to the run's id, and what it hands to the run. The *trigger time* adds the jitter of this
+fire: then Temporal starts the run.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from domain.jitter import stagger_offset
+from domain.jitter import trigger_time as jittered
+from domain.task import Task
+from domain.triggers import task_times
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The times of one fire, in UTC."""
+
+    nominal_time: datetime
+    scheduled_time: datetime
+    trigger_time: datetime
+
+
+def stagger_of(task: Task) -> timedelta:
+    """By how much all fires of the task come later than their nominal times."""
+    return stagger_offset(task.tenant_id, task.task_id, task.stagger)
+
+
+def due_times(
+    task: Task, *, after: datetime, until: datetime | None = None, seed: str | None = None
+) -> Iterator[Due]:
+    """Fires whose scheduled time is after `after` and not after `until`, in order.
+
+    `seed` is that of `domain.jitter.jitter_seed`; a task with jitter has unknown trigger times
+    without it, and they are given as if it had none.
+    """
+    stagger = stagger_of(task)
+    end = None if until is None else until - stagger
+    for nominal in task_times(task, after=after - stagger, until=end):
+        scheduled = nominal + stagger
+        yield Due(nominal, scheduled, _trigger_time(task, nominal, scheduled, seed))
+
+
+def next_due(task: Task, count: int, *, after: datetime, seed: str | None = None) -> list[datetime]:
+    """The next `count` trigger times, fewer when the task stops before that."""
+    return [due.trigger_time for due in islice(due_times(task, after=after, seed=seed), count)]
+
+
+def due_of(task: Task, scheduled: datetime, seed: str | None) -> Due:
+    """The times of the fire with this scheduled time."""
+    nominal = scheduled - stagger_of(task)
+    return Due(nominal, scheduled, _trigger_time(task, nominal, scheduled, seed))
+
+
+def _trigger_time(task: Task, nominal: datetime, scheduled: datetime, seed: str | None) -> datetime:
+    if not task.jitter or seed is None:
+        return scheduled
+    following = next(task_times(task, after=nominal), None)
+    next_scheduled = None if following is None else following + (scheduled - nominal)
+    return jittered(scheduled, next_scheduled, task.jitter, seed)
