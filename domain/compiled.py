@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 
 from domain.calendars import Calendar, compile_cron, one_off_calendar
 from domain.clock_changes import clock_changes, offset_at, reading_at
+from domain.fires import merge_times
 from domain.repair import CannotCompile, Window, repaired
 from domain.shifted import LONGEST_SHIFT, between, shifted
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
 from domain.temporal_model import FIRST_YEAR, LAST_YEAR, CompiledSpec, Instant, Interval, values_of
-from domain.triggers import task_times
+from domain.triggers import trigger_times
 
 LONGEST_COMMENT = 200  # the server's limit
 MOST_ZONES = 3
@@ -125,8 +126,8 @@ def _draft(
             case IntervalTrigger():
                 intervals.append(_interval(trigger, shift))
             case OneOffTrigger():
-                at = _whole(trigger.at.astimezone(UTC) + shift, trigger)
-                if at.year > LAST_YEAR or clock_changes(zone, at - 2 * _DAY, at + 2 * _DAY):
+                at = _whole(trigger.at.astimezone(UTC) + shift)
+                if at > horizon.start and clock_changes(zone, at - 2 * _DAY, at + 2 * _DAY):
                     instants.append(Instant(at))
                 else:
                     reading = reading_at(zone, at).replace(tzinfo=UTC)
@@ -204,7 +205,13 @@ def _windows(
         while changes and changes[0] - near <= group[-1] + near + shift:
             group.append(changes.pop(0))
         after, until = group[0] - near, group[-1] + near + shift
-        nominal = task_times(task, after=after - shift, until=until - shift)
+        nominal = merge_times(
+            *(
+                trigger_times(trigger, after=after - shift, until=until - shift)
+                for trigger in task.triggers
+                if not isinstance(trigger, IntervalTrigger)
+            )
+        )
         yield Window(after, until, tuple(group), tuple(at + shift for at in nominal))
 
 
@@ -225,11 +232,13 @@ def _interval(trigger: IntervalTrigger, shift: timedelta) -> Interval:
     return Interval(trigger.every, (trigger.offset + shift) % trigger.every)
 
 
-def _whole(at: datetime, trigger: OneOffTrigger) -> datetime:
+def _whole(at: datetime) -> datetime:
     if at.microsecond:
-        raise CannotCompile(f"{trigger.at.isoformat()} is not on a whole second")
-    if at.year < FIRST_YEAR:
-        raise CannotCompile(f"{trigger.at.isoformat()} is before the year {FIRST_YEAR}")
+        raise CannotCompile(f"{at.isoformat()} is not on a whole second")
+    if not FIRST_YEAR <= at.year <= LAST_YEAR:
+        raise CannotCompile(
+            f"{at.isoformat()} is out of reach: Temporal ends with the year {LAST_YEAR}"
+        )
     return at
 
 

@@ -9,17 +9,18 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from domain.calendars import Calendar, Range, calendar_matches
-from domain.clock_changes import clock_changes, reading_at
-from domain.shifted import at, without_hour
-from domain.temporal_model import CompiledSpec, Instant, next_fire
+from domain.clock_changes import clock_changes, offset_at, reading_at
+from domain.shifted import at, may_match, without_hour
+from domain.temporal_model import EPOCH, CompiledSpec, Instant, Interval, next_fire
 
 MOST_ENTRIES = 200
 """A spec with more is refused: nobody could read it, and the server reads all of it often."""
 
+_NONE = timedelta(0)
 _SECOND = timedelta(seconds=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -43,13 +44,18 @@ class TooManyEntries(CannotCompile):
 class Window:
     """The time (after, until] in which the changes of a clock at `changes` disturb a spec.
 
-    `wanted` are all instants, in order, at which the spec shall fire in it.
+    `wanted` are all instants, in order, at which the spec shall fire in it besides its intervals.
     """
 
     after: datetime
     until: datetime
     changes: tuple[datetime, ...]
     wanted: tuple[datetime, ...]
+
+    def dates(self) -> list[date]:
+        """Every date that a clock anywhere may read in the window, and the days around them."""
+        days = (self.until - self.after) // _DAY + 5
+        return [self.after.date() + (day - 2) * _DAY for day in range(days)]
 
     def probes(self) -> Iterator[datetime]:
         """Where the server's search may start."""
@@ -118,12 +124,12 @@ def _repair(spec: CompiledSpec, window: Window) -> tuple[CompiledSpec, _Repairs]
     zone, repairs = ZoneInfo(spec.zone), _Repairs()
     wanted_readings = {reading_at(zone, instant) for instant in window.wanted}
     for _ in range(_ROUNDS):
-        extra, missing = _differences(repairs.added_to(spec), window)
+        extra, missing = _differences(spec, repairs, window)
         if not extra and not missing:
             return spec, repairs
         for instant in sorted(extra):
             reading = reading_at(zone, instant)
-            if reading not in wanted_readings:
+            if reading not in wanted_readings and not _is_on_interval(spec, zone, reading):
                 repairs.skipped.add(reading)
             elif not missing:  # a search that finds what is missing may not come this far
                 spec = _without(spec, reading)
@@ -136,8 +142,16 @@ def _repair(spec: CompiledSpec, window: Window) -> tuple[CompiledSpec, _Repairs]
     raise CannotCompile(f"no repair was found for the change of the clock on {window.changes[0]}")
 
 
-def _differences(spec: CompiledSpec, window: Window) -> tuple[set[datetime], set[datetime]]:
-    """(extra, missing): what the server would find and should not, and what it would pass over."""
+def _differences(
+    spec: CompiledSpec, repairs: _Repairs, window: Window
+) -> tuple[set[datetime], set[datetime]]:
+    """(extra, missing): what the server would find and should not, and what it would pass over.
+
+    Intervals are exact and can be many, so they are left out; where one fires nothing is extra.
+    """
+    dates = window.dates()
+    here = tuple(calendar for calendar in spec.calendars if may_match(calendar, dates))
+    mended = repairs.added_to(replace(spec, calendars=here, intervals=()))
     extra, missing = set(), set()
     wanted, all_wanted = window.wanted, set(window.wanted)
     for probe in set(window.probes()):
@@ -145,17 +159,37 @@ def _differences(spec: CompiledSpec, window: Window) -> tuple[set[datetime], set
             continue
         place = bisect_right(wanted, probe)
         expected = wanted[place] if place < len(wanted) else None
-        found = next_fire(spec, probe, until=window.until)
+        found = next_fire(mended, probe, until=window.until)
+        while found and found not in all_wanted and _fires(spec.intervals, found):
+            found = next_fire(mended, found, until=window.until)
         if found and found not in all_wanted:
             extra.add(found)
-        if expected and (found is None or found > expected):
+        if (
+            expected
+            and (found is None or found > expected)
+            and not _fires(spec.intervals, expected)
+        ):
             missing.add(expected)
     return extra, missing
 
 
+def _is_on_interval(spec: CompiledSpec, zone: ZoneInfo, reading: datetime) -> bool:
+    """Whether an interval fires on a pass of a reading: a skip would take that fire too."""
+    utc = reading.replace(tzinfo=UTC)
+    passes = {utc - offset_at(zone, utc + days * _DAY) for days in (-1, 1)}
+    return any(
+        reading_at(zone, instant) == reading and _fires(spec.intervals, instant)
+        for instant in passes
+    )
+
+
+def _fires(intervals: Iterable[Interval], instant: datetime) -> bool:
+    return any((instant - EPOCH - i.offset) % i.every == _NONE for i in intervals)
+
+
 def _without(spec: CompiledSpec, reading: datetime) -> CompiledSpec:
     """The spec with calendars that leave out the hour of a reading, or the one before, that day."""
-    for early in (0 * _HOUR, _HOUR):  # the server may have found it while searching one hour late
+    for early in (_NONE, _HOUR):  # the server may have found it while searching one hour late
         source = reading - early
         if any(calendar_matches(calendar, source) for calendar in spec.calendars):
             calendars: list[Calendar] = []
@@ -171,7 +205,7 @@ def _without(spec: CompiledSpec, reading: datetime) -> CompiledSpec:
 def _bounded(spec: CompiledSpec) -> CompiledSpec:
     if spec.size > MOST_ENTRIES:
         raise TooManyEntries(
-            f"firing at exactly these times, by the clock of {spec.zone}, would take more than "
-            f"{MOST_ENTRIES} entries in the schedule: use an interval, UTC, one zone, or fewer triggers"
+            f"firing at exactly these times by the clock of {spec.zone} takes more than "
+            f"{MOST_ENTRIES} entries in a schedule: use an interval, UTC, one zone, less"
         )
     return spec

@@ -109,7 +109,10 @@ def between(calendar: Calendar, spans: Iterable[tuple[date, date]]) -> tuple[Cal
 
 def without_hour(calendar: Calendar, day: date, hour: int) -> tuple[Calendar, ...]:
     """`calendar` but for its readings in one hour of one day."""
-    others = set(values_of(calendar.hour)) - {hour}
+    hours = set(values_of(calendar.hour))
+    if hour not in hours:
+        return (calendar,)
+    others = hours - {hour}
     rest = [replace(calendar, hour=compress(sorted(others), 0, 23))] if others else []
     year, month = frozenset([day.year]), frozenset([day.month])
     other_dates = (
@@ -118,6 +121,15 @@ def without_hour(calendar: Calendar, day: date, hour: int) -> tuple[Calendar, ..
         _Dates(year, month, _DAYS - {day.day}),
     )
     return (*rest, *_cut(replace(calendar, hour=_only(hour)), other_dates))
+
+
+def may_match(calendar: Calendar, dates: Iterable[date]) -> bool:
+    """False if `calendar` matches on none of these dates, whatever their weekdays are."""
+    meant = _dates_of(calendar)
+    return any(
+        day.day in meant.days and day.month in meant.months and day.year in meant.years
+        for day in dates
+    )
 
 
 def _cut(calendar: Calendar, dates: Iterable[_Dates]) -> tuple[Calendar, ...]:

@@ -42,13 +42,13 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """One fire: the server has no such thing, so it is an interval of 40 years or more."""
+    """One fire, in 2010 or later: for the server it is an interval of 40 years or more."""
 
     at: datetime
 
     @property
     def interval(self) -> Interval:
-        """The interval whose next fire is this one, for instants from 2010 on.
+        """The interval that fires then, and neither in the 40 years before nor in those after.
 
         The server never fires at an interval's offset itself, only after whole intervals: the
         offset has to lie one interval before the instant.

@@ -30,6 +30,7 @@ async def matching_times(
 ) -> list[datetime]:
     """The times (UTC) in (start, end] at which the server says it will fire, after jitter.
 
+    A fire that is nominal before `start` and comes after it by jitter alone is not among them.
     Errors: `NotFound`, `TemporalUnreachable`.
     """
     found: list[datetime] = []
