@@ -8,6 +8,14 @@ from collections.abc import Sequence
 
 from domain.calendars import compress
 from domain.cron import CronExpression
+from domain.month_days import (
+    LastDay,
+    LastWeekday,
+    LastWorkday,
+    NearestWorkday,
+    NthWeekday,
+    SpecialDay,
+)
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _MONTHS = (
@@ -24,6 +32,7 @@ _MONTHS = (
     "November",
     "December",
 )
+_NTH = ("first", "second", "third", "fourth", "fifth")
 _HOUR_MINUTES = 60
 _DAY_HOURS = 24
 _MONTH_DAYS = 31
@@ -85,42 +94,68 @@ def _minutes_past(minute: int) -> str:
 def _days(cron: CronExpression) -> str:
     every_day = len(cron.days_of_month) == _MONTH_DAYS
     every_weekday = len(cron.days_of_week) == len(_DAYS)
-    of_month = f"on {_days_of_month(cron.days_of_month)}"
+    of_month = f"on {_days_of_month(cron)}"
     either_is_all = cron.either_day and (every_day or every_weekday)
     if either_is_all or (every_day and every_weekday):
         return ""
     if every_day:
-        return f"on {_weekdays(cron.days_of_week, 'and')}"
+        return f"on {_weekdays(cron, 'and')}"
     if _is_one_date(cron):
         return f"on {cron.days_of_month[0]} {_MONTHS[cron.months[0] - 1]}"
     if every_weekday:
         return of_month
     if cron.either_day:
-        return f"{of_month} or on {_weekdays(cron.days_of_week, 'or')}"
-    return f"{of_month} when that is {_weekdays(cron.days_of_week, 'or')}"
+        return f"{of_month} or on {_weekdays(cron, 'or')}"
+    return f"{of_month} when that is {_weekdays(cron, 'or')}"
 
 
 def _is_one_date(cron: CronExpression) -> bool:
     every_weekday = len(cron.days_of_week) == len(_DAYS) and not cron.either_day
-    return every_weekday and len(cron.days_of_month) == len(cron.months) == 1
+    one_day = len(cron.days_of_month) == len(cron.months) == 1 and not cron.special_days_of_month
+    return every_weekday and one_day
 
 
-def _days_of_month(days: Sequence[int]) -> str:
-    return f"day{'' if len(days) == 1 else 's'} {_numbers(days)} of the month"
+def _days_of_month(cron: CronExpression) -> str:
+    days = cron.days_of_month
+    plain = [f"day{'' if len(days) == 1 else 's'} {_numbers(days)}"] if days else []
+    return f"{_join([*plain, *map(_special, cron.special_days_of_month)])} of the month"
 
 
-def _weekdays(days: Sequence[int], word: str) -> str:
-    monday_first = sorted((day - 1) % len(_DAYS) for day in days)
-    return _names(monday_first, _DAYS, word)
+def _weekdays(cron: CronExpression, word: str) -> str:
+    monday_first = sorted((day - 1) % len(_DAYS) for day in cron.days_of_week)
+    special = [_special(day) for day in cron.special_days_of_week]
+    names = _join([*_names(monday_first, _DAYS), *special], word)
+    return f"{names} of the month" if special else names
+
+
+def _special(day: SpecialDay) -> str:
+    """A day by the shape of its month, to be followed by `of the month`."""
+    match day:
+        case LastDay(before):
+            return _last_day(before)
+        case LastWorkday():
+            return "the last weekday (Monday to Friday)"
+        case NearestWorkday(near):
+            return f"the weekday (Monday to Friday) nearest to day {near}"
+        case NthWeekday(weekday, nth):
+            return f"the {_NTH[nth - 1]} {_DAYS[weekday - 1]}"
+        case LastWeekday(weekday):
+            return f"the last {_DAYS[weekday - 1]}"
+
+
+def _last_day(before: int) -> str:
+    if before:
+        return f"the day {'' if before == 1 else f'{before} days '}before the last day"
+    return "the last day"
 
 
 def _months(cron: CronExpression) -> str:
     if len(cron.months) == len(_MONTHS) or _is_one_date(cron):
         return ""
-    return f"in {_names([month - 1 for month in cron.months], _MONTHS, 'and')}"
+    return f"in {_join(_names([month - 1 for month in cron.months], _MONTHS))}"
 
 
-def _names(places: Sequence[int], names: Sequence[str], word: str) -> str:
+def _names(places: Sequence[int], names: Sequence[str]) -> list[str]:
     parts: list[str] = []
     for first, last in _runs(places, len(names), wraps=True):
         length = (last - first) % len(names) + 1
@@ -128,7 +163,7 @@ def _names(places: Sequence[int], names: Sequence[str], word: str) -> str:
             parts.append(f"{names[first]} to {names[last]}")
         else:
             parts.extend(names[(first + step) % len(names)] for step in range(length))
-    return _join(parts, word)
+    return parts
 
 
 def _runs(values: Sequence[int], size: int, *, wraps: bool) -> list[tuple[int, int]]:

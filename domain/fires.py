@@ -169,24 +169,14 @@ def _next_day(cron: CronExpression, start: datetime, end: datetime) -> datetime 
         for month in cron.months:
             if this_year and month < start.month:
                 continue
-            days = _days_of(cron, *monthrange(year, month))
+            days = cron.days_in(*_shape(year, month))
             first = start.day if this_year and month == start.month else 1
             if (place := bisect_left(days, first)) < len(days):
                 return datetime(year, month, days[place], tzinfo=UTC)
     return None
 
 
-def _days_of(cron: CronExpression, first_weekday: int, length: int) -> tuple[int, ...]:
-    return _month_days(
-        cron.days_of_month, cron.days_of_week, cron.either_day, first_weekday, length
-    )
-
-
 @lru_cache(maxsize=4096)
-def _month_days(
-    days: tuple[int, ...], weekdays: tuple[int, ...], either: bool, first_weekday: int, length: int
-) -> tuple[int, ...]:
-    """The matching days of a month of `length` days that begins on `first_weekday` (Monday 0)."""
-    in_week = {day for day in range(1, length + 1) if (first_weekday + day) % 7 in weekdays}
-    in_month = {day for day in days if day <= length}
-    return tuple(sorted(in_month | in_week if either else in_month & in_week))
+def _shape(year: int, month: int) -> tuple[int, int]:
+    """The weekday a month begins on, Monday 0, and its length in days."""
+    return monthrange(year, month)

@@ -7,12 +7,22 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from domain.cron import MAX_LENGTH, CronError, CronExpression, parse_cron
+from domain.month_days import (
+    LastDay,
+    LastWeekday,
+    LastWorkday,
+    NearestWorkday,
+    NthWeekday,
+    SpecialDay,
+)
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
-def _field_texts(low: int, high: int, names: tuple[str, ...] = ()) -> st.SearchStrategy[str]:
+def _field_texts(
+    low: int, high: int, names: tuple[str, ...] = (), *special: st.SearchStrategy[str]
+) -> st.SearchStrategy[str]:
     values = st.integers(low, high).map(str)
     if names:
         values |= st.sampled_from(names + tuple(name.upper() for name in names))
@@ -23,10 +33,21 @@ def _field_texts(low: int, high: int, names: tuple[str, ...] = ()) -> st.SearchS
         ranges,
         st.builds("{}/{}".format, ranges, steps),
         st.builds("*/{}".format, steps),
+        *special,
     )
     return st.just("*") | st.lists(items, min_size=1, max_size=3).map(",".join)
 
 
+_SPECIAL_DAYS = st.one_of(
+    st.sampled_from(["L", "l", "LW", "lw"]),
+    st.builds("L-{}".format, st.integers(1, 30)),
+    st.builds("{}W".format, st.integers(1, 31)),
+)
+_WEEKDAYS = st.integers(0, 7).map(str) | st.sampled_from(_DAYS)
+_SPECIAL_WEEKDAYS = st.one_of(
+    st.builds("{}#{}".format, _WEEKDAYS, st.integers(1, 5)),
+    st.builds("{}L".format, _WEEKDAYS),
+)
 _FIELDS = (
     _field_texts(0, 59),
     _field_texts(0, 23),
@@ -34,16 +55,22 @@ _FIELDS = (
     _field_texts(1, 12, _MONTHS),
     _field_texts(0, 7, _DAYS),
 )
+_SPECIAL_FIELDS = (
+    *_FIELDS[:2],
+    _field_texts(1, 31, (), _SPECIAL_DAYS, _SPECIAL_DAYS),
+    _FIELDS[3],
+    _field_texts(0, 7, _DAYS, _SPECIAL_WEEKDAYS, _SPECIAL_WEEKDAYS),
+)
 
 
 @st.composite
-def cron_texts(draw: st.DrawFn) -> str:
-    """Valid five-field expressions of every shape that crontab(5) knows."""
-    text = " ".join(draw(field) for field in _FIELDS)
+def cron_texts(draw: st.DrawFn, *, special: bool = True) -> str:
+    """Valid five-field expressions of every shape that is known; crontab(5)'s if not `special`."""
+    text = " ".join(draw(field) for field in (_SPECIAL_FIELDS if special else _FIELDS))
     try:
         parse_cron(text)
     except CronError as refusal:
-        assume("never comes" not in str(refusal))
+        assume("never" not in str(refusal))
         raise
     return text
 
@@ -161,6 +188,70 @@ def test_a_field_is_a_star_field_by_its_first_character(
 
 
 @pytest.mark.parametrize(
+    ("text", "days", "special"),
+    [
+        ("L", (), (LastDay(),)),
+        ("l-3", (), (LastDay(3),)),
+        ("lW", (), (LastWorkday(),)),
+        ("15w,01W", (), (NearestWorkday(1), NearestWorkday(15))),
+        ("1,15,L", (1, 15), (LastDay(),)),
+        ("L,LW,l,L-1", (), (LastDay(1), LastDay(), LastWorkday())),
+        ("*/10,31W", (1, 11, 21, 31), (NearestWorkday(31),)),
+    ],
+)
+def test_days_of_month_by_the_shape_of_the_month(
+    text: str, days: tuple[int, ...], special: tuple[SpecialDay, ...]
+) -> None:
+    """`L`, `L-3`, `LW` and `15W` stand in day-of-month, alone and in lists, in any case."""
+    cron = parse_cron(f"0 0 {text} * *")
+    assert (cron.days_of_month, cron.special_days_of_month) == (days, special)
+
+
+@pytest.mark.parametrize(
+    ("text", "weekdays", "special"),
+    [
+        ("5#2", (), (NthWeekday(5, 2),)),
+        ("FRI#2", (), (NthWeekday(5, 2),)),
+        ("7#1,0#1", (), (NthWeekday(0, 1),)),
+        ("3#3,1#1", (), (NthWeekday(1, 1), NthWeekday(3, 3))),
+        ("5l", (), (LastWeekday(5),)),
+        ("frIl", (), (LastWeekday(5),)),
+        ("7L,sunL", (), (LastWeekday(0),)),
+        ("mon,5L", (1,), (LastWeekday(5),)),
+    ],
+)
+def test_weekdays_by_their_place_in_the_month(
+    text: str, weekdays: tuple[int, ...], special: tuple[SpecialDay, ...]
+) -> None:
+    """`5#2` and `5L` stand in day-of-week, by number or name, with two numbers for Sunday."""
+    cron = parse_cron(f"0 0 * * {text}")
+    assert (cron.days_of_week, cron.special_days_of_week) == (weekdays, special)
+
+
+def test_the_normal_form_keeps_special_letters_readable() -> None:
+    """`L` and `W` stay upper case where the rest is lower: a small l reads as a one."""
+    cron = parse_cron("0 0 l,lw,15w,l-3 JUL wed,FRIl,5L,Tue#2")
+    assert cron.text == "0 0 L,LW,15W,L-3 jul wed,friL,5L,tue#2"
+
+
+@pytest.mark.parametrize(
+    ("text", "either_day"),
+    [
+        ("0 0 L * *", False),
+        ("0 0 * * 5#2", False),
+        ("0 0 13 * 5#2", True),
+        ("0 0 15W * fri", True),
+        ("0 0 L * 5L", True),
+        ("0 0 */2 * 5#2", False),
+        ("0 0 */2,L * 5", False),
+    ],
+)
+def test_special_days_follow_the_star_rule(text: str, either_day: bool) -> None:
+    """A field of special days does not begin with `*`, unless something before them does."""
+    assert parse_cron(text).either_day is either_day
+
+
+@pytest.mark.parametrize(
     ("text", "names"),
     [
         ("", "empty"),
@@ -171,13 +262,46 @@ def test_a_field_is_a_star_field_by_its_first_character(
         ("0 0 * * * # nightly", "comments"),
         ("TZ=UTC 0 0 * * *", "`timezone:`"),
         ("cron_tz=Asia/Tokyo 0 0 * * *", "`timezone:`"),
-        ("0 0 * * 5#2", "day-of-week '5#2'.*not supported yet"),
-        ("0 0 L * *", "day-of-month 'L'.*not supported yet"),
-        ("0 0 L-3 * *", "day-of-month 'L-3'.*not supported yet"),
-        ("0 0 * * 5L", "day-of-week '5L'.*not supported yet"),
-        ("0 0 * * friL", "day-of-week 'friL'.*not supported yet"),
-        ("0 0 15W * *", "day-of-month '15W'.*not supported yet"),
-        ("0 0 LW * *", "day-of-month 'LW'.*not supported yet"),
+        ("0 0 * * L", r"day-of-week 'L'.*write 6, 6L"),
+        ("0 0 * * 1,l", r"day-of-week 'l'.*write 6, 6L"),
+        ("0 0 1-L * *", "day-of-month '1-L'.*15-31"),
+        ("0 0 L-5-L * *", "day-of-month 'L-5-L'"),
+        ("0 0 1-15W * *", "'1-15W'.*list them"),
+        ("0 0 15W-20 * *", "'15W-20'.*list them"),
+        ("0 0 L/2 * *", "'L/2'.*list them"),
+        ("0 0 */2W * *", r"day-of-month '\*/2W'"),
+        ("0 0 15W/2 * *", "'15W/2'.*list them"),
+        ("0 0 L-3W * *", "'L-3W'.*list them"),
+        ("0 0 LW-3 * *", "'LW-3'.*list them"),
+        ("0 0 * * mon-fri#2", "'mon-fri#2'.*list them"),
+        ("0 0 * * mon-friL", "'mon-friL'.*list them"),
+        ("0 0 * * 5#2/2", "'5#2/2'.*list them"),
+        ("0 0 * * 5#0", "'5#0'.*1-5.*`5L`"),
+        ("0 0 * * Fri#6", "'Fri#6'.*1-5.*`friL`"),
+        ("0 0 * * 5#", "'5#'.*5#2"),
+        ("0 0 * * *#2", r"'\*#2'.*5#2"),
+        ("0 0 * * 5#L", "'5#L'.* 5L or friL"),
+        ("0 0 * * L5", "'L5'.* 5L"),
+        ("0 0 * * 8L", "'8L'.*0-7"),
+        ("0 0 * * 8#1", "'8#1'.*0-7"),
+        ("0 0 * * Friday#1", "'Friday#1'.*write fri"),
+        ("0 0 * * FridayL", "'FridayL'.*write fri"),
+        ("0 0 * * xyzL", "'xyzL'.*'xyz' is not one of"),
+        ("0 0 L-0 * *", "'L-0'.*1-30"),
+        ("0 0 L-31 * *", "'L-31'.*1-30"),
+        ("0 0 0W * *", "'0W'.*1-31"),
+        ("0 0 32W * *", "'32W'.*1-31"),
+        ("0 0 W * *", "'W'.*15W"),
+        ("0 0 W15 * *", "'W15'.*15W"),
+        ("0 0 WL * *", "'WL'.*`LW`"),
+        ("0 0 5#2 * *", "day-of-month '5#2'.*day-of-week"),
+        ("0 0 friL * *", "day-of-month 'friL'.*day-of-week"),
+        ("0 0 * * 15W", "day-of-week '15W'.*day-of-month"),
+        ("0 0 * * LW", "day-of-week 'LW'.*day-of-month"),
+        ("0 0 * * L-3", "day-of-week 'L-3'.*day-of-month"),
+        ("0 0 * L *", "month 'L'.*day-of-month"),
+        ("L * * * *", "minute 'L'.*day-of-month"),
+        ("* 2#1 * * *", "hour '2#1'.*day-of-week"),
         ("0 0 ? * 1", r"write `\*`"),
         ("H * * * *", "`stagger:`"),
         ("H(0-29)/10 * * * *", "`stagger:`"),
@@ -214,6 +338,11 @@ def test_a_field_is_a_star_field_by_its_first_character(
         ("0 0 30 2 *", "'30' never comes in month '2'.*29 days"),
         ("0 0 31 4,6 *", "'31' never comes in month '4,6'.*30 days"),
         ("0 0 31 feb */2", "never comes"),
+        ("0 0 30W 2 *", "'30W' never comes in month '2'.*29 days"),
+        ("0 0 31w 4,feb *", "'31W' never comes in month '4,feb'.*30 days"),
+        ("0 0 L-29 2 *", "'L-29' never comes in month '2'"),
+        ("0 0 L-30 2,4,6,9,11 *", "never comes"),
+        ("0 0 */31 * 5#3", r"'\*/31' and day-of-week '5#3' never fall on one day"),
         ("@reboot", "event trigger"),
         ("@every 5m", "`every: 5m`"),
         ("@fortnightly", "@weekly"),
@@ -226,7 +355,20 @@ def test_what_is_not_crontab_is_refused_with_advice(text: str, names: str) -> No
 
 
 @pytest.mark.parametrize(
-    "text", ["0 0 29 2 *", "0 0 30 2 1", "0 0 31 4,6 mon", "0 0 31 4-7 *", "0 0 */30 2 *"]
+    "text",
+    [
+        "0 0 29 2 *",
+        "0 0 30 2 1",
+        "0 0 31 4,6 mon",
+        "0 0 31 4-7 *",
+        "0 0 */30 2 *",
+        "0 0 29W 2 *",
+        "0 0 31W 2 5#1",
+        "0 0 L-28 2 *",
+        "0 0 * 2 5#5",
+        "0 0 */31 2 sun#1",
+        "0 0 L 2 */6",
+    ],
 )
 def test_rare_dates_are_accepted(text: str) -> None:
     """A date that comes only in leap years, or only by its weekday, is not refused."""
@@ -247,16 +389,17 @@ def test_an_expression_is_its_own_normal_form(text: str) -> None:
     """Values are sorted and distinct, and the normalised text parses to the same expression."""
     cron = parse_cron(f" {text.upper()}\t")
     assert parse_cron(cron.text) == cron == parse_cron(text)
-    for values in (
-        cron.minutes,
-        cron.hours,
-        cron.days_of_month,
-        cron.months,
-        cron.days_of_week,
+    for values, special in (
+        (cron.minutes, ()),
+        (cron.hours, ()),
+        (cron.days_of_month, cron.special_days_of_month),
+        (cron.months, ()),
+        (cron.days_of_week, cron.special_days_of_week),
     ):
-        assert values
+        assert values or special
         assert list(values) == sorted(set(values))
-    assert max(cron.days_of_week) <= 6
+        assert len(special) == len(set(special))
+    assert max(cron.days_of_week, default=0) <= 6
 
 
 @settings(deadline=None, max_examples=200)

@@ -1,8 +1,10 @@
 """Fire times: through clock changes, in order, once each, and fast to the end of time."""
 
 import itertools
-from datetime import UTC, datetime, timedelta
-from functools import cache
+import re
+from datetime import UTC, date, datetime, timedelta
+from functools import cache, lru_cache
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -14,6 +16,7 @@ from domain.fires import cron_times, interval_times, merge_times
 from tests.domain.test_cron import cron_texts
 
 _MINUTE = timedelta(minutes=1)
+_DAY = timedelta(days=1)
 _UTC_ZONE = ZoneInfo("UTC")
 
 # A zone and the UTC day of a transition in it.
@@ -46,50 +49,133 @@ _TRANSITIONS = [
 ]
 
 
+# Every zone is looked at around each of its transitions of these years.
+_YEARS = (2025, 2026, 2027)
+_ZONES = (
+    *("UTC", "Africa/Cairo", "Africa/Casablanca", "Africa/Lagos", "America/Adak"),
+    *("America/Argentina/Buenos_Aires", "America/Asuncion", "America/Havana", "America/Nuuk"),
+    *("America/Los_Angeles", "America/New_York", "America/Phoenix", "America/Santiago"),
+    *("America/Sao_Paulo", "America/St_Johns", "Antarctica/Troll", "Asia/Beirut", "Asia/Gaza"),
+    *("Asia/Jerusalem", "Asia/Kathmandu", "Asia/Kolkata", "Asia/Shanghai", "Asia/Tehran"),
+    *("Asia/Yangon", "Atlantic/Azores", "Australia/Adelaide", "Australia/Darwin"),
+    *("Australia/Eucla", "Australia/Lord_Howe", "Australia/Sydney", "Europe/Berlin"),
+    *("Europe/Chisinau", "Europe/Dublin", "Europe/London", "Pacific/Auckland", "Pacific/Chatham"),
+    *("Pacific/Easter", "Pacific/Kiritimati", "Pacific/Marquesas", "Pacific/Norfolk"),
+)
+_SPECIAL_ITEM = re.compile(r".*[LW#].*")
+
+
+_Clock: TypeAlias = list[tuple[datetime, datetime]]
+
+
 @cache
-def _clock(zone: str, day: str) -> list[tuple[datetime, datetime]]:
-    """Every minute of five days around `day`: (instant, what the local clock reads)."""
-    first = datetime.fromisoformat(day).replace(tzinfo=UTC) - timedelta(days=2)
-    instants = [first + n * _MINUTE for n in range(5 * 24 * 60)]
+def _clock(zone: str, day: str, around: int) -> _Clock:
+    """Every minute of `day` and of `around` days on both sides: (instant, reading of the clock)."""
+    first = datetime.fromisoformat(day).replace(tzinfo=UTC) - around * _DAY
+    instants = [first + n * _MINUTE for n in range((2 * around + 1) * 24 * 60)]
     return [(at, at.astimezone(ZoneInfo(zone)).replace(tzinfo=None)) for at in instants]
 
 
-def _matches(cron: CronExpression, local: datetime) -> bool:
-    in_month = local.day in cron.days_of_month
-    in_week = (local.weekday() + 1) % 7 in cron.days_of_week
-    stars = cron.day_of_month_star or cron.day_of_week_star
-    return (
-        local.minute in cron.minutes
-        and local.hour in cron.hours
-        and local.month in cron.months
-        and (in_month and in_week if stars else in_month or in_week)
-    )
+@lru_cache(maxsize=64)
+def _readings(
+    zone: str, day: str, around: int
+) -> tuple[_Clock, dict[datetime, datetime], list[datetime]]:
+    """The clock, the first instant of each of its readings, and all readings with those skipped."""
+    clock = _clock(zone, day, around)
+    first_pass: dict[datetime, datetime] = {}
+    for instant, local in clock:
+        first_pass.setdefault(local, instant)
+    span = max(first_pass) - clock[0][1]
+    return clock, first_pass, [clock[0][1] + n * _MINUTE for n in range(span // _MINUTE + 1)]
 
 
-def _walked(cron: CronExpression, zone: str, day: str) -> list[datetime]:
-    """The fires of the last three of the five days, found by looking at every minute."""
-    clock = _clock(zone, day)
+@cache
+def _transition_days(zone: str) -> list[str]:
+    """The UTC days of `_YEARS` in which the offset changes; for zones without any, six days."""
+    start = datetime(_YEARS[0], 1, 1, tzinfo=UTC)
+    days = [start + n * _DAY for n in range((_YEARS[-1] - _YEARS[0] + 1) * 366)]
+    offsets = [day.astimezone(ZoneInfo(zone)).utcoffset() for day in days]
+    changes = [
+        day for day, (a, b) in zip(days, itertools.pairwise(offsets), strict=False) if a != b
+    ]
+    found = [f"{day:%Y-%m-%d}" for day in changes]
+    return found or [f"{year}-{day}" for year in _YEARS for day in ("03-29", "10-25")]
+
+
+@lru_cache(maxsize=2**16)
+def _is_special(item: str, day: date) -> bool:
+    """True if `day` is the day that `item` names in its month, by looking at the whole month."""
+    first = day.replace(day=1)
+    month = [at for n in range(31) if (at := first + n * _DAY).month == day.month]
+    workdays = [at for at in month if at.strftime("%a") not in {"Sat", "Sun"}]
+    if item == "L":
+        return day == month[-1]
+    if item == "LW":
+        return day == workdays[-1]
+    if item.startswith("L-"):
+        return len([at for at in month if at > day]) == int(item[2:])
+    if item.endswith("W"):
+        target = [at for at in month if at.day == int(item[:-1])]
+        return any(day == min(workdays, key=lambda at: abs(at - near)) for near in target)
+    name, nth = item.split("#") if "#" in item else (item[:-1], "last")
+    same = [at for at in month if name in {at.strftime("%a").lower(), at.strftime("%w")}]
+    same = same or [at for at in month if name == "7" and at.strftime("%a") == "Sun"]
+    return day in (same[-1:] if nth == "last" else same[int(nth) - 1 : int(nth)])
+
+
+def date_matches(cron: CronExpression, day: date) -> bool:
+    """True if the day fields of `cron` match `day`; special days are worked out from the text."""
+    _, _, of_month, _, of_week = cron.text.split(" ")
+    in_month = day.day in cron.days_of_month
+    in_week = day.isoweekday() % 7 in cron.days_of_week
+    for item in filter(_SPECIAL_ITEM.match, of_month.split(",")):
+        in_month |= _is_special(item, day)
+    for item in filter(_SPECIAL_ITEM.match, of_week.split(",")):
+        in_week |= _is_special(item, day)
+    star = of_month.startswith("*") or of_week.startswith("*")
+    both_or_either = in_month and in_week if star else in_month or in_week
+    return day.month in cron.months and both_or_either
+
+
+def _walked(cron: CronExpression, zone: str, day: str, around: int = 2) -> list[datetime]:
+    """The fires from the start of `day` on, found by looking at every minute."""
+    clock, first_pass, readings = _readings(zone, day, around)
+    dates = {at.date() for at in readings[:: 24 * 60]} | {readings[-1].date()}
+    dates = {at for at in dates if date_matches(cron, at)}
+    minutes, hours = set(cron.minutes), set(cron.hours)
+
+    def matches(local: datetime) -> bool:
+        return local.minute in minutes and local.hour in hours and local.date() in dates
+
     if cron.minute_star or cron.hour_star:
-        fires = {instant for instant, local in clock if _matches(cron, local)}
+        fires = {instant for instant, local in clock if matches(local)}
     else:
-        first_pass: dict[datetime, datetime] = {}
-        for instant, local in clock:
-            first_pass.setdefault(local, instant)
         fires = set()
-        nominal, end = clock[0][1], max(first_pass)
-        while nominal <= end:
-            if _matches(cron, nominal):
-                after_gap = (at for at, local in clock if local > nominal)
-                fires.add(first_pass.get(nominal) or next(after_gap))
-            nominal += _MINUTE
-    edge = clock[2 * 24 * 60][0]
+        for nominal in filter(matches, readings):
+            after_gap = (at for at, local in clock if local > nominal)
+            fires.add(first_pass.get(nominal) or next(after_gap))
+    edge = clock[around * 24 * 60][0]
     return sorted(instant for instant in fires if instant > edge)
 
 
-def _engine(cron: CronExpression, zone: str, day: str) -> list[datetime]:
-    clock = _clock(zone, day)
-    after, until = clock[2 * 24 * 60][0], clock[-1][0]
+def _engine(cron: CronExpression, zone: str, day: str, around: int = 2) -> list[datetime]:
+    clock = _clock(zone, day, around)
+    after, until = clock[around * 24 * 60][0], clock[-1][0]
     return list(cron_times(cron, ZoneInfo(zone), after=after, until=until))
+
+
+@st.composite
+def _texts_near_transitions(draw: st.DrawFn) -> str:
+    """Expressions of any shape, of which most fire at night and at the end of a month or week."""
+    minute, hour, *days = draw(cron_texts()).split()
+    hours = st.sampled_from([hour, "*", "*/2", "0", "1", "2", "23", "0-3", "1,2", "22-4", "2-3/2"])
+    dates = st.sampled_from(
+        [
+            *(" ".join(days), "* * *", "* * 7", "* * sat,sunL", "25-7 * *", "L * 7#2,7#1"),
+            *("*/2 * *", "28W,31W,LW * 7L", "*/3 * 5-1", "8-14,L-3,L-6 * 6L", "* 3-10 *"),
+        ]
+    )
+    return f"{minute} {draw(hours)} {draw(dates)}"
 
 
 def _instants(first_year: int, last_year: int) -> st.SearchStrategy[datetime]:
@@ -129,6 +215,81 @@ def test_generated_fires_are_those_of_a_walk(text: str, where: tuple[str, str]) 
     """What holds for chosen expressions around transitions holds for generated ones."""
     cron = parse_cron(text)
     assert _engine(cron, *where) == _walked(cron, *where)
+
+
+@pytest.mark.parametrize("zone", _ZONES)
+@settings(deadline=None, max_examples=5)
+@given(_texts_near_transitions())
+def test_fires_are_those_of_a_walk_at_all_transitions_of_three_years(zone: str, text: str) -> None:
+    """In zones of all kinds, generated expressions fire as the walk says at each transition."""
+    cron = parse_cron(text)
+    for day in _transition_days(zone):
+        assert _engine(cron, zone, day, 1) == _walked(cron, zone, day, 1), day
+
+
+@pytest.mark.parametrize(
+    ("days", "year", "fires"),
+    [
+        ("L * *", 2027, "01-31 02-28 03-31 04-30 05-31 06-30 07-31 08-31 09-30 10-31 11-30 12-31"),
+        ("L 2 *", 2028, "02-29"),
+        ("L 2 *", 2100, "02-28"),
+        ("L-1 2 *", 2100, "02-27"),
+        ("L-3 1-4 *", 2028, "01-28 02-26 03-28 04-27"),
+        ("L-30 * *", 2026, "01-01 03-01 05-01 07-01 08-01 10-01 12-01"),
+        ("1,15,L 2 *", 2026, "02-01 02-15 02-28"),
+        # 2026: 31 January is a Saturday, 28 February a Saturday, 31 May a Sunday
+        ("LW 1-6 *", 2026, "01-30 02-27 03-31 04-30 05-29 06-30"),
+        ("31W 1-6 *", 2026, "01-30 03-31 05-29"),
+        # 1 August 2026 is a Saturday, 1 February and 1 March are Sundays
+        ("1W * *", 2026, "01-01 02-02 03-02 04-01 05-01 06-01 07-01 08-03 09-01 10-01 11-02 12-01"),
+        # 15 February, March and November are Sundays, 15 August is a Saturday
+        ("15W 2,3,8,9,11 *", 2026, "02-16 03-16 08-14 09-15 11-16"),
+        ("28W 2 *", 2026, "02-27"),
+        ("29W 2 *", 2032, "02-27"),  # Sunday 29 February: the Monday is March
+        ("30W 1-3 *", 2027, "01-29 03-30"),
+        ("1W,2W,3W 8 *", 2026, "08-03"),  # Saturday the 1st, Sunday, Monday
+        ("* 1-4 5#2", 2026, "01-09 02-13 03-13 04-10"),
+        ("* * fri#5", 2026, "01-30 05-29 07-31 10-30"),
+        (
+            "* * 7#1",
+            2028,
+            "01-02 02-06 03-05 04-02 05-07 06-04 07-02 08-06 09-03 10-01 11-05 12-03",
+        ),
+        (
+            "* * friL",
+            2026,
+            "01-30 02-27 03-27 04-24 05-29 06-26 07-31 08-28 09-25 10-30 11-27 12-25",
+        ),
+        ("* 2 2L", 2028, "02-29"),
+        ("* 2 0L", 2100, "02-28"),
+        ("* 1-2 1#1,3#3", 2026, "01-05 01-21 02-02 02-18"),
+        ("* 2 mon,5L", 2026, "02-02 02-09 02-16 02-23 02-27"),
+        ("13 2,3 5#2", 2026, "02-13 03-13"),
+        ("L 1-2 5L", 2026, "01-30 01-31 02-27 02-28"),
+        ("*/2 1-3 5#2", 2026, "01-09 02-13 03-13"),
+        ("*/2 4-6 5#2", 2026, ""),
+        ("*/2,L 1-3 6", 2026, "01-03 01-17 01-31 02-07 02-21 02-28 03-07 03-21"),
+    ],
+)
+def test_special_days_of_known_years(days: str, year: int, fires: str) -> None:
+    """Dates read off a wall calendar: `L`, `L-3`, `LW`, `15W`, `5#2` and `5L`, alone and mixed."""
+    start = datetime(year, 1, 1, tzinfo=UTC)
+    times = cron_times(
+        parse_cron(f"0 12 {days}"), _UTC_ZONE, after=start, until=start.replace(year=year + 1)
+    )
+    assert [f"{fire:%m-%d}" for fire in times] == fires.split()
+
+
+def test_a_fifth_friday_of_february_comes_every_28_years() -> None:
+    """A leap year whose February begins on a Friday is rare, and rarer across 2100."""
+    after = datetime(2026, 1, 1, tzinfo=UTC)
+    fires = itertools.islice(cron_times(parse_cron("0 0 * 2 5#5"), _UTC_ZONE, after=after), 4)
+    assert [fire.date().isoformat() for fire in fires] == [
+        "2036-02-29",
+        "2064-02-29",
+        "2092-02-29",
+        "2104-02-29",
+    ]
 
 
 @pytest.mark.parametrize(
