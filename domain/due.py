@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
+from domain.blackout import judge
 from domain.jitter import stagger_offset
 from domain.jitter import trigger_time as jittered
 from domain.task import Task
 from domain.triggers import task_times
+
+LOOK_AHEAD = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,15 @@ def due_times(
 
 
 def next_due(task: Task, count: int, *, after: datetime, seed: str | None = None) -> list[datetime]:
-    """The next `count` trigger times, fewer when the task stops before that."""
-    return [due.trigger_time for due in islice(due_times(task, after=after, seed=seed), count)]
+    """When the next `count` runs start that no blackout skips; fewer when the task stops before.
+
+    At most `LOOK_AHEAD` fires are looked at: a blackout that is always on has no next run.
+    """
+    verdicts = (
+        judge(task, due.trigger_time)
+        for due in islice(due_times(task, after=after, seed=seed), LOOK_AHEAD)
+    )
+    return list(islice((verdict.at for verdict in verdicts if not verdict.skipped), count))
 
 
 def due_of(task: Task, scheduled: datetime, seed: str | None) -> Due:

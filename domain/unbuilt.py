@@ -10,7 +10,6 @@ from domain.problems import Path, Problem
 
 # Field -> (values that ask for nothing, what the field would do).
 _TASK_FIELDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "blackouts": (([],), "blackout windows"),
     "resources": (({},), "resource quotas"),
     "mutex": (([],), "mutex groups"),
     "on_conflict": ((), "conflict rules"),

@@ -15,6 +15,7 @@ def tell(
     *,
     started: datetime,
     outcome: Outcome | None,
+    waiting: str | None,
     now: datetime,
 ) -> str:
     """The run's current details: state first, then why, when and what."""
@@ -22,14 +23,20 @@ def tell(
     if outcome and outcome.reason:
         code = f"`{outcome.error_code}`: " if outcome.error_code else ""
         lines.append(f"- why: {code}{outcome.reason}")
+    if waiting:
+        lines.append(f"- waits: {waiting}")
     lines += [
         f"- task: `{task.tenant_id}/{task.task_id}`, plugin `{task.plugin_id}`",
         f"- trigger: {fire.kind}, nominal time {_utc(fire.nominal_time)}",
-        f"- started: {_utc(started)}{_late(started - fire.trigger_time)}",
+        f"- due: {_utc(fire.trigger_time)}"
+        if waiting
+        else f"- started: {_utc(started)}{_late(started - fire.trigger_time)}",
     ]
     if outcome:
         seconds = (now - started).total_seconds()
-        attempts = "1 attempt" if outcome.attempts == 1 else f"{outcome.attempts} attempts"
+        attempts = {0: "no attempt", 1: "1 attempt"}.get(
+            outcome.attempts, f"{outcome.attempts} attempts"
+        )
         lines.append(f"- ended: {_utc(now)}, after {seconds:.1f} s and {attempts}")
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
     from domain.attributes import REASON_MEMO, TASK_RUN
+    from domain.blackout import judge
     from domain.due import due_of
     from domain.run import ExecuteInput, Fire, TaskRunInput, TaskRunResult, TriggerKind, kind_of
     from domain.states import RunState, check_move
@@ -42,11 +43,13 @@ class TaskRun:
         Errors: `ApplicationError` whose type is the error code when the run ends `FAILED`, so that
         Temporal shows it failed too; the cancellation itself when it ends `CANCELLED`.
         """
-        self._admit()
         try:
+            if skipped := await self._wait():
+                return self._settle(skipped)
+            self._admit()
             outcome = await self._execute()
         except (ActivityError, asyncio.CancelledError) as error:
-            outcome = outcome_of_error(error, request.task.retry.max_attempts)
+            outcome = self._recover(error)
             self._settle(outcome)
             if outcome.state is RunState.CANCELLED:
                 raise asyncio.CancelledError(outcome.reason) from error
@@ -55,14 +58,33 @@ class TaskRun:
             ) from error
         return self._settle(outcome)
 
+    async def _wait(self) -> Outcome | None:
+        """Sit out the blackouts that put the run off; an outcome when one skips it.
+
+        A run by hand is a person's decision, and no blackout holds it.
+        """
+        if self._fire.kind is TriggerKind.MANUAL or not self._task.blackouts:
+            return None
+        verdict = judge(self._task, self._fire.trigger_time)
+        if verdict.skipped:
+            return Outcome(RunState.SKIPPED, 0, reason=verdict.reason)
+        if verdict.reason:
+            self._fire = self._fire.model_copy(update={"trigger_time": verdict.at})
+            workflow.upsert_search_attributes(self._trigger_attributes())
+            self._tell(waiting=verdict.reason)
+            delay = verdict.at - workflow.now()
+            if delay > timedelta(0):
+                await workflow.sleep(delay, summary=verdict.reason)
+            self._started = workflow.now()
+        return None
+
     def _admit(self) -> None:
         """A run that needs nothing goes straight on."""
         self._move(RunState.RUNNING)
         workflow.upsert_search_attributes(
             [
                 sa.TASK_STATUS.value_set(self._state),
-                sa.TRIGGER_KIND.value_set(self._fire.kind),
-                sa.TRIGGER_TIME.value_set(self._fire.trigger_time),
+                *self._trigger_attributes(),
                 sa.ACTUAL_START.value_set(self._started),
             ]
         )
@@ -95,8 +117,15 @@ class TaskRun:
         )
         return outcome_of_result(result)
 
+    def _recover(self, error: BaseException) -> Outcome:
+        """What a cancellation, or the failure of the last attempt, makes of the run."""
+        if self._state is RunState.PENDING:
+            return Outcome(RunState.CANCELLED, 0, reason="cancelled before it started")
+        return outcome_of_error(error, self._task.retry.max_attempts)
+
     def _settle(self, outcome: Outcome) -> TaskRunResult:
         """Make the end known: search attributes, the reason, the story."""
+        never_started = self._state is RunState.PENDING
         self._move(outcome.state, outcome)
         duration = round((workflow.now() - self._started) / timedelta(milliseconds=1))
         retries = max(0, outcome.attempts - 1)
@@ -105,6 +134,8 @@ class TaskRun:
             sa.RETRY_COUNT.value_set(retries),
             sa.DURATION_MS.value_set(duration),
         ]
+        if never_started:
+            updates += self._trigger_attributes()
         if outcome.error_code:
             updates.append(sa.ERROR_CODE.value_set(outcome.error_code))
         workflow.upsert_search_attributes(updates)
@@ -136,16 +167,26 @@ class TaskRun:
 
     def _move(self, state: RunState, outcome: Outcome | None = None) -> None:
         self._state = check_move(self._state, state)
+        self._tell(outcome)
+
+    def _tell(self, outcome: Outcome | None = None, *, waiting: str | None = None) -> None:
         workflow.set_current_details(
             tell(
                 self._task,
                 self._fire,
-                state,
+                self._state,
                 started=self._started,
                 outcome=outcome,
+                waiting=waiting,
                 now=workflow.now(),
             )
         )
+
+    def _trigger_attributes(self) -> list[SearchAttributeUpdate[Any]]:
+        return [
+            sa.TRIGGER_KIND.value_set(self._fire.kind),
+            sa.TRIGGER_TIME.value_set(self._fire.trigger_time),
+        ]
 
 
 def _fire_of(request: TaskRunInput) -> Fire:

@@ -176,7 +176,6 @@ def test_impossible_values_are_refused(lines: str, where: str, message: str) -> 
 
 
 _UNSUPPORTED = [
-    ("blackouts: [{cron: 0 0 25 12 *, duration: 24h}]", "blackout windows"),
     ("resources: {slots: 1}", "resource quotas"),
     ("mutex: [warehouse]", "mutex groups"),
     ("on_conflict: queue", "conflict rules"),

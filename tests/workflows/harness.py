@@ -172,6 +172,16 @@ class Runs:
             result_type=TaskRunResult,
         )
 
+    async def fire(self, task: Task) -> Handle:
+        """Start a run as a schedule would: it is due when it starts."""
+        return await self.client.start_workflow(
+            TASK_RUN,
+            TaskRunInput(task=task),
+            id=scheduled_run_id(task.tenant_id, task.task_id, datetime.now(UTC)),
+            task_queue=self.queue,
+            result_type=TaskRunResult,
+        )
+
     async def first_scheduled(self, task: Task) -> Handle:
         """The first run that a real schedule starts; it fires every second until then."""
         interval = next(t for t in task.triggers if isinstance(t, IntervalTrigger))

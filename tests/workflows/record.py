@@ -64,6 +64,12 @@ async def _scheduled(runs: Runs) -> Handle:
     return await runs.first_scheduled(task.model_copy(update={"triggers": [every_second]}))
 
 
+async def _in_a_blackout(runs: Runs) -> Handle:
+    always = [{"cron": "* * * * *", "duration": "5m"}]
+    task = runs.script(succeed(), task_id="in-a-blackout", blackouts=always)
+    return await runs.fire(task)
+
+
 STORIES: dict[str, Callable[[Runs], Awaitable[Handle]]] = {
     "success": _success,
     "retried": _retried,
@@ -73,6 +79,7 @@ STORIES: dict[str, Callable[[Runs], Awaitable[Handle]]] = {
     "skipped": _skipped,
     "manual": _manual,
     "scheduled": _scheduled,
+    "in_a_blackout": _in_a_blackout,
 }
 
 
