@@ -23,6 +23,7 @@ from benchmarks.scenarios import SCENARIOS
 from benchmarks.stack import bench_stack
 from benchmarks.summary import Summary, summarise
 from shared.errors import TaskflowError
+from shared.leave import leave
 
 RUNS, ROUNDS = 80, 8
 """Many short turns: load of others that comes and goes then falls on every kind alike."""
@@ -80,4 +81,4 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -27,6 +27,7 @@ from temporalio.client import (
 
 from domain.document import parse_yaml
 from domain.registration import read_registration
+from shared.leave import leave
 from shared.policy import load_policy
 from shared.search_attributes import register_search_attributes
 from shared.settings import get_settings
@@ -121,4 +122,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

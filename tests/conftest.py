@@ -3,6 +3,7 @@
 Fixtures start what they stand for when a test first asks: pure tests start no process.
 """
 
+import atexit
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -19,12 +20,27 @@ from domain.policy import Policy
 from domain.registration import read_registration
 from domain.task import Task
 from sandbox.client import SandboxClient
+from shared.leave import leave
 from shared.policy import load_policy
 from shared.search_attributes import register_search_attributes
 from shared.settings import ROOT
 
 POLICY_FILE = ROOT / "config/tasks/default_policy.yaml"
 TEMPORAL_BINARY = Path(sys.executable).parent / "temporal"
+
+_exit_codes: list[int] = []
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Remember what the test run comes to; see `_leave`."""
+    _exit_codes.append(int(exitstatus))
+
+
+@atexit.register
+def _leave() -> None:
+    if _exit_codes:
+        leave(_exit_codes[-1])
+
 
 _LEAST_TASK: dict[str, Any] = {
     "tenant_id": "acme",

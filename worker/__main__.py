@@ -6,6 +6,7 @@ import sys
 from domain.problems import InvalidInput
 from shared import log
 from shared.errors import TaskflowError
+from shared.leave import leave
 from shared.settings import get_settings
 from worker.main import run_worker
 
@@ -27,4 +28,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -4,7 +4,6 @@ Command modules import what they need inside their commands: Temporal's client a
 half a second to load, and `--help`, completion and `preview` work without some or all of it.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -48,11 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give back its exit code; a process that met Temporal ends here."""
     code = _run(list(sys.argv[1:] if arguments is None else arguments))
     if "temporalio.client" in sys.modules:
-        # Threads of Temporal's core may call into an interpreter that is being taken down, which
-        # aborts the process: one command in 25 then ended with 134 instead of its own code.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        from shared.leave import leave  # noqa: PLC0415 - as above
+
+        leave(code)
     return code
 
 
