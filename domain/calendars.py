@@ -57,8 +57,8 @@ class Calendar:
     comment: str = ""
 
 
-# Temporal's calendars know the years 2000 to 2100, in every calendar, so these are all there are.
-# 2100 is no leap year.
+# No calendar of Temporal's matches outside the years 2000 to 2100, so these are all there are, and
+# none has to be added later. 2100 is no leap year.
 _YEARS_OF = {
     _LEAP: (Range(2000, 2096, 4),),
     _COMMON: (
@@ -100,9 +100,10 @@ class _Block:
 def compile_cron(cron: CronExpression) -> tuple[Calendar, ...]:
     """Calendars whose union is `cron` by the local clock; each carries the cron text as comment.
 
-    One, or two where day-of-month OR day-of-week is meant and both leave days out. More only for
-    days by the shape of a month: up to two for a month length, of which February has two, told
-    apart by `year`. Exact in the years that Temporal's calendars know, 2000 to 2100.
+    One, or two where day-of-month OR day-of-week is meant and both leave days out. Days by the
+    shape of a month take more: `5#2` one, `15W` 3, `L` and `5L` 4, `LW` 8, one or two for months of
+    each length; where the lengths of February differ, `year` tells them apart. Exact in all years
+    that Temporal's calendars know, 2000 to 2100.
     """
     lengths = frozenset(length for month in cron.months for length in LENGTHS[month])
     blocks = _blocks(
@@ -201,7 +202,7 @@ def _blocks(
     if either:
         blocks = in_month + in_week
     else:
-        blocks = [one.both(other) for one in in_month for other in in_week]
+        blocks = [one.both(other) for one in _merged(in_month) for other in _merged(in_week)]
     blocks = _merged(blocks)
     if special_days or special_weekdays:
         # What holds in any February needs no years; what holds in any month, no months.

@@ -218,7 +218,7 @@ def test_generated_fires_are_those_of_a_walk(text: str, where: tuple[str, str]) 
 
 
 @pytest.mark.parametrize("zone", _ZONES)
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=4)
 @given(_texts_near_transitions())
 def test_fires_are_those_of_a_walk_at_all_transitions_of_three_years(zone: str, text: str) -> None:
     """In zones of all kinds, generated expressions fire as the walk says at each transition."""
