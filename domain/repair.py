@@ -127,12 +127,14 @@ def _repair(spec: CompiledSpec, window: Window) -> tuple[CompiledSpec, _Repairs]
         extra, missing = _differences(spec, repairs, window)
         if not extra and not missing:
             return spec, repairs
-        for instant in sorted(extra):
-            reading = reading_at(zone, instant)
-            if reading not in wanted_readings and not _is_on_interval(spec, zone, reading):
+        twice = []
+        for reading in sorted(reading_at(zone, instant) for instant in extra):
+            if reading in wanted_readings or _is_on_interval(spec, zone, reading):
+                twice.append(reading)
+            else:
                 repairs.skipped.add(reading)
-            elif not missing:  # a search that finds what is missing may not come this far
-                spec = _without(spec, reading)
+        if twice and not missing:  # a search that finds what is missing may not come this far
+            spec = _without(spec, twice[0])
         for instant in missing:
             if clock_changes(zone, instant - 2 * _DAY, instant + 2 * _DAY):
                 repairs.instants.add(instant)

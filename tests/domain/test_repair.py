@@ -75,6 +75,7 @@ def test_triggers_of_several_zones_fire_as_wanted(seed: int, zones: list[str]) -
         ("0 0,1 * * *", "Europe/London"),
         ("30 1 * * *", "America/New_York"),
         ("*/10 1 * * *", "America/New_York"),
+        ("42-59 1-3 * * *", "America/Los_Angeles"),
         ("0 0 * * 0", "America/Santiago"),
         ("15,45 1,2 * * *", "Australia/Lord_Howe"),
         ("0 0 * * *", "Africa/Cairo"),
