@@ -36,10 +36,12 @@ from starter.schedules import (
     task_of,
     trigger_text,
 )
+from starter.verify import misfires
 
 VERIFIED_BELOW = 100
 """Up to this many schedules are read one by one and compared whole. Beyond it a schedule whose
 listed digest is the wanted one counts as unchanged: reading one costs as much as writing one."""
+MOST_VERIFIED = 200
 SHOWN_TIMES = 3
 MOST_SHOWN = 80
 """Characters of one side of a change."""
@@ -243,10 +245,32 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
         await at_once(plan.created, create, advance)
         await at_once(plan.updated, replace, advance)
         await at_once(plan.deleted, delete, advance)
+        await _verify(client, done, total)
     done.created.sort(key=lambda wanted: wanted.key)
     done.updated.sort(key=lambda change: change.wanted.key)
     done.deleted.sort()
     return done
+
+
+async def _verify(client: Client, done: Plan, total: Total) -> None:
+    """Ask the server itself what the new schedules will do around clock changes.
+
+    Equal specs are asked about once, and at most `MOST_VERIFIED` of them.
+    """
+    changed = [*done.created, *(change.wanted for change in done.updated)]
+    distinct = {str(wanted.schedule.spec): wanted for wanted in changed}
+    asked = [wanted for wanted in distinct.values() if wanted.schedule.spec.calendars]
+
+    async def ask(wanted: Wanted) -> None:
+        for found in await misfires(client, wanted.id, wanted.task, now=datetime.now(UTC)):
+            done.warnings.append(
+                f"{wanted.task.tenant_id}/{wanted.task.task_id} does not fire as its triggers say "
+                f"around {_text(found.after)}: {len(found.extra)} too many, "
+                f"{len(found.missing)} missing"
+            )
+
+    asked = asked[:MOST_VERIFIED]
+    await at_once(asked, ask, total("Verifying", len(asked)))
 
 
 def _all_wanted(registration: Registration, circumstances: Circumstances) -> list[Wanted]:
@@ -300,7 +324,7 @@ def _changes(description: ScheduleDescription, wanted: Wanted) -> list[str]:
     if changes:
         return changes
     if description.typed_search_attributes.get(SPEC_DIGEST) != wanted.digest:
-        return ["settings of the schedule: queue, fairness weight or version"]
+        return ["settings of the schedule: queue, weight, version or the clock changes it mends"]
     if current.spec != wanted.schedule.spec or current.policy != wanted.schedule.policy:
         return ["the schedule was changed in Temporal: restored"]
     return []

@@ -3,16 +3,21 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from temporalio.api.workflowservice.v1 import ListScheduleMatchingTimesRequest
 from temporalio.client import Client
 
+from domain.clock_changes import clock_changes
+from domain.due import due_times
+from domain.task import CronTrigger, Task
 from starter.rpc import temporal_errors
 
 PAGE = 1_000
 """The server answers with this many times at most, without a word about the rest."""
 
-_TICK = timedelta(milliseconds=1)
+YEARS_LOOKED_AT = timedelta(days=730)
+AROUND = timedelta(days=1, hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +74,31 @@ async def verify(
             extra, missing = sorted(actual - expected), sorted(expected - actual)
             found.append(Difference(after, until, tuple(extra), tuple(missing)))
     return found
+
+
+async def misfires(
+    client: Client, schedule_id: str, task: Task, *, now: datetime
+) -> list[Difference]:
+    """Where a registered task's schedule would not do what its triggers say; none is right.
+
+    Looked at are the days around each clock change that its zones meet in the next two years: away
+    from those a calendar says what cron says. A task with jitter is looked at by nobody: the
+    server's list is of the times after it.
+    """
+    zones = {ZoneInfo(t.timezone) for t in task.triggers if isinstance(t, CronTrigger)}
+    end = now + YEARS_LOOKED_AT
+    changes = sorted({change.at for zone in zones for change in clock_changes(zone, now, end)})
+    if not changes or task.jitter:
+        return []
+    windows: list[tuple[datetime, datetime]] = []
+    for at in changes:
+        if windows and at - AROUND <= windows[-1][1]:
+            windows[-1] = (windows[-1][0], at + AROUND)
+        else:
+            windows.append((max(now, at - AROUND), at + AROUND))
+    wanted = [
+        due.scheduled_time
+        for after, until in windows
+        for due in due_times(task, after=after, until=until)
+    ]
+    return await verify(client, schedule_id, wanted, windows)

@@ -1,12 +1,17 @@
 """Comparing a file with what is registered, and making it so, whoever else is at it."""
 
+from dataclasses import replace
+from datetime import datetime
+
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, ScheduleSpec
 
 from domain.document import Document
 from domain.policy import Policy
 from domain.registration import Registration, read_registration
+from domain.task import Task
 from starter import registry
+from starter.compiled import compiled_spec
 from starter.registry import Plan, carry_out, listed, make_plan
 from starter.rpc import Advance
 from tests.starter.harness import eventually_async
@@ -122,3 +127,25 @@ async def test_a_task_that_never_fires_again_is_a_warning(
     plan = await make_plan(temporal, registration, task_queue=QUEUE)
 
     assert plan.warnings == [f"{tenant}/past never fires again"]
+
+
+async def test_a_schedule_that_does_not_fire_as_wanted_is_warned_of(
+    temporal: Client, policy: Policy, tenant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own list decides: a schedule left as Temporal reads it is found out at apply."""
+    cron = {"cron": "30 1,2 * * *", "timezone": "Europe/Berlin"}
+    task = {"tenant_id": tenant, "task_id": "t", "plugin_id": "p", "triggers": [cron]}
+    right = read_registration(Document({"tasks": [task]}), policy)
+    assert not (await apply(temporal, right)).warnings
+
+    monkeypatch.setattr("starter.schedules.compiled_spec", _unmended)
+    wrong = read_registration(Document({"tasks": [task | {"task_id": "u"}]}), policy)
+    warnings = (await apply(temporal, wrong)).warnings
+    assert warnings
+    assert all(f"{tenant}/u does not fire as its triggers say" in text for text in warnings)
+
+
+def _unmended(task: Task, now: datetime) -> ScheduleSpec:
+    """The spec without what mends the clock changes."""
+    whole = compiled_spec(task, now)
+    return replace(whole, skip=[], intervals=[])
