@@ -1,6 +1,6 @@
 """Runs on a screen."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from rich.text import Text
@@ -36,6 +36,7 @@ def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
     """The table itself; times on the clock of `zone`."""
     short = ("Status", f"Due ({zone})", "Late", "Took", "Retries")
     columns = table("Run", *short, whole=short)
+    now = datetime.now(UTC)
     for run in runs:
         name = Text(run.run_id)
         if run.reason:
@@ -43,7 +44,7 @@ def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
         columns.add_row(
             name,
             Text(run.status, style=STYLES.get(run.status, "")),
-            stamp(run.trigger_time, zone) if run.trigger_time else "",
+            stamp(run.trigger_time, zone, now) if run.trigger_time else "",
             _late(run.trigger_time, run.actual_start),
             took(run.duration_ms),
             str(run.retry_count or ""),

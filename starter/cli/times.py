@@ -23,9 +23,10 @@ def clock(at: datetime, zone: str = "UTC") -> str:
     )
 
 
-def stamp(at: datetime, zone: str = "UTC") -> str:
-    """`2026-11-24 02:00:07`, for a column that names its zone."""
-    return f"{at.astimezone(_zone(zone)):%Y-%m-%d %H:%M:%S}"
+def stamp(at: datetime, zone: str, now: datetime) -> str:
+    """`02:00:07` today, else `2026-11-23 02:00:07`, for a column that names its zone."""
+    local, today = at.astimezone(_zone(zone)), now.astimezone(_zone(zone)).date()
+    return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}"
 
 
 def also_utc(at: datetime, zone: str) -> str:
