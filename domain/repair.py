@@ -122,57 +122,53 @@ def dated(readings: Iterable[datetime], what: str) -> list[Calendar]:
 
 def _repair(spec: CompiledSpec, window: Window) -> tuple[CompiledSpec, _Repairs]:
     zone, repairs = ZoneInfo(spec.zone), _Repairs()
-    wanted_readings = {reading_at(zone, instant) for instant in window.wanted}
     for _ in range(_ROUNDS):
-        extra, missing = _differences(spec, repairs, window)
-        if not extra and not missing:
+        extra, twice, missing = _differences(spec, repairs, window)
+        if not extra and not twice and not missing:
             return spec, repairs
-        twice = []
-        for reading in sorted(reading_at(zone, instant) for instant in extra):
-            if reading in wanted_readings or _is_on_interval(spec, zone, reading):
-                twice.append(reading)
-            else:
-                repairs.skipped.add(reading)
-        if twice and not missing:  # a search that finds what is missing may not come this far
-            spec = _without(spec, twice[0])
+        repairs.skipped |= extra
         for instant in missing:
             if clock_changes(zone, instant - 2 * _DAY, instant + 2 * _DAY):
                 repairs.instants.add(instant)
             else:  # a calendar is shorter and easier to read, and safe here
                 repairs.readings.add(reading_at(zone, instant))
+        if twice and not missing:  # a search that finds what is missing may not come this far
+            spec = _without(spec, min(twice))
         _bounded(repairs.added_to(spec))
     raise CannotCompile(f"no repair was found for the change of the clock on {window.changes[0]}")
 
 
 def _differences(
     spec: CompiledSpec, repairs: _Repairs, window: Window
-) -> tuple[set[datetime], set[datetime]]:
-    """(extra, missing): what the server would find and should not, and what it would pass over.
+) -> tuple[set[datetime], set[datetime], set[datetime]]:
+    """(extra, twice, missing) of all searches: readings to skip; readings that cannot be skipped,
+    because another pass or an interval is wanted there; and instants that are passed over.
 
     Intervals are exact and can be many, so they are left out; where one fires nothing is extra.
     """
-    dates = window.dates()
+    zone, dates = ZoneInfo(spec.zone), window.dates()
     here = tuple(calendar for calendar in spec.calendars if may_match(calendar, dates))
     mended = repairs.added_to(replace(spec, calendars=here, intervals=()))
-    extra, missing = set(), set()
+    extra, twice, missing = set(), set(), set()
     wanted, all_wanted = window.wanted, set(window.wanted)
+    wanted_readings = {reading_at(zone, instant) for instant in wanted}
     for probe in set(window.probes()):
         if not window.after <= probe <= window.until:
             continue
+        found = next_fire(mended, probe, until=window.until)
+        while found and found not in all_wanted:
+            reading = reading_at(zone, found)
+            if not _fires(spec.intervals, found):
+                if reading in wanted_readings or _is_on_interval(spec, zone, reading):
+                    twice.add(reading)
+                    break
+                extra.add(reading)
+            found = next_fire(mended, found, until=window.until)
         place = bisect_right(wanted, probe)
         expected = wanted[place] if place < len(wanted) else None
-        found = next_fire(mended, probe, until=window.until)
-        while found and found not in all_wanted and _fires(spec.intervals, found):
-            found = next_fire(mended, found, until=window.until)
-        if found and found not in all_wanted:
-            extra.add(found)
-        if (
-            expected
-            and (found is None or found > expected)
-            and not _fires(spec.intervals, expected)
-        ):
+        if expected and (found is None or found > expected):
             missing.add(expected)
-    return extra, missing
+    return extra, twice, {instant for instant in missing if not _fires(spec.intervals, instant)}
 
 
 def _is_on_interval(spec: CompiledSpec, zone: ZoneInfo, reading: datetime) -> bool:
