@@ -45,7 +45,7 @@ def _assert_exact(task: Task, shift: timedelta, random: Random) -> None:
         assert list(fires(spec, after=after, until=until)) == wanted
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32), st.sampled_from(ZONES), st.integers(0, 4000))
 def test_a_cron_task_fires_as_wanted(seed: int, zone: str, shift: int) -> None:
     """Around every change of the next two years, and on days without one."""
@@ -53,7 +53,7 @@ def test_a_cron_task_fires_as_wanted(seed: int, zone: str, shift: int) -> None:
     _assert_exact(cron_task(random_cron(random), zone), timedelta(seconds=shift), random)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=4)
 @given(st.integers(0, 2**32), st.lists(st.sampled_from(ZONES), min_size=2, max_size=2))
 def test_triggers_of_several_zones_fire_as_wanted(seed: int, zones: list[str]) -> None:
     """One schedule has one zone; the others' triggers are exact all the same."""
