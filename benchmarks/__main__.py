@@ -25,7 +25,7 @@ from benchmarks.summary import Summary, summarise
 from shared.errors import TaskflowError
 from shared.leave import leave
 
-RUNS, ROUNDS = 80, 8
+RUNS, ROUNDS = 50, 8
 """Many short turns: load of others that comes and goes then falls on every kind alike."""
 
 

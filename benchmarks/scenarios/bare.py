@@ -76,4 +76,4 @@ async def _start(client: Client, key: str) -> WorkflowHandle[Any, Any]:
     )
 
 
-SCENARIO = Scenario("bare", "bare workflow and activity", _start)
+SCENARIO = Scenario("bare", "bare workflow", _start)
