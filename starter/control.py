@@ -21,9 +21,10 @@ from domain.attributes import TASK_RUN
 from domain.ids import manual_run_id, parse_run_id, schedule_id
 from domain.run import ManualFire, TaskRunInput, TriggerKind
 from domain.task import Task
+from shared.calls import is_missing
 from shared.errors import NotFound, Refused
-from starter.rpc import is_missing, temporal_errors
-from starter.schedules import run_attributes, summary_of, task_of
+from shared.schedules import run_attributes, summary_of, task_of
+from starter.rpc import temporal_errors
 
 SETTLE_SECONDS = 1.0
 """How long after a resume Temporal may still take to delete a schedule that was idle for long."""

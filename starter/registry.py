@@ -21,15 +21,16 @@ from domain.ids import parse_schedule_id, schedule_id
 from domain.registration import Registration
 from domain.task import Task
 from domain.triggers import next_times
-from shared.search_attributes import register_search_attributes
-from starter.rpc import Advance, at_once, is_missing, temporal_errors
-from starter.schedules import (
+from shared.calls import Advance, at_once, is_missing
+from shared.schedules import (
     SPEC_DIGEST,
     digest_of,
     schedule_attributes,
     schedule_of,
     task_of,
 )
+from shared.search_attributes import register_search_attributes
+from starter.rpc import temporal_errors
 
 VERIFIED_BELOW = 100
 """Up to this many schedules are read one by one and compared whole. Beyond it a schedule whose

@@ -6,9 +6,9 @@ from temporalio.client import Client
 from domain.document import Document
 from domain.policy import Policy
 from domain.registration import Registration, read_registration
+from shared.calls import Advance
 from starter import registry
 from starter.registry import Plan, carry_out, listed, make_plan
-from starter.rpc import Advance
 from tests.starter.harness import eventually_async
 
 QUEUE = "nobody-works-here"

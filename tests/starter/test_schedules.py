@@ -6,8 +6,8 @@ import pytest
 from temporalio.client import Client
 
 from domain.triggers import next_times
+from shared.schedules import digest_of, listed_triggers, schedule_of, task_of
 from starter.registry import listed
-from starter.schedules import digest_of, listed_triggers, schedule_of, task_of
 from tests.conftest import task_of as make_task
 from tests.starter.harness import eventually_async
 

@@ -35,7 +35,6 @@ from domain.run import TaskRunInput, TriggerKind
 from domain.states import RunState
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Overlap, Task
 from domain.triggers import zone_of
-from workflows import attributes as sa
 
 SPEC_DIGEST = SearchAttributeKey.for_keyword(names.SPEC_DIGEST)
 
@@ -84,25 +83,29 @@ def priority_of(task: Task, weight: float) -> Priority:
 
 def run_attributes(task: Task, kind: TriggerKind) -> TypedSearchAttributes:
     """What a run is found by from its first moment."""
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(sa.TENANT_ID, task.tenant_id),
-            SearchAttributePair(sa.TASK_ID, task.task_id),
-            SearchAttributePair(sa.PLUGIN_ID, task.plugin_id),
-            SearchAttributePair(sa.TASK_STATUS, RunState.PENDING),
-            SearchAttributePair(sa.TRIGGER_KIND, kind),
-        ]
+    return _keywords(
+        {**_ids_of(task), names.TASK_STATUS: RunState.PENDING, names.TRIGGER_KIND: kind}
     )
 
 
 def schedule_attributes(task: Task, digest: str) -> TypedSearchAttributes:
     """What a schedule is found by, and the digest that tells whether it is still as wanted."""
+    return _keywords({**_ids_of(task), names.SPEC_DIGEST: digest})
+
+
+def _ids_of(task: Task) -> dict[str, str]:
+    return {
+        names.TENANT_ID: task.tenant_id,
+        names.TASK_ID: task.task_id,
+        names.PLUGIN_ID: task.plugin_id,
+    }
+
+
+def _keywords(values: dict[str, str]) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
-            SearchAttributePair(sa.TENANT_ID, task.tenant_id),
-            SearchAttributePair(sa.TASK_ID, task.task_id),
-            SearchAttributePair(sa.PLUGIN_ID, task.plugin_id),
-            SearchAttributePair(SPEC_DIGEST, digest),
+            SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
+            for name, value in values.items()
         ]
     )
 
