@@ -19,9 +19,11 @@ from temporalio.service import RPCError
 
 from domain.ids import parse_schedule_id, schedule_id
 from domain.registration import Registration
+from domain.registry import PutTask
 from domain.task import Task
 from domain.triggers import next_times
 from shared.calls import Advance, at_once, is_missing
+from shared.registry import Key, forget, put_of, remember
 from shared.schedules import (
     SPEC_DIGEST,
     digest_of,
@@ -39,7 +41,6 @@ SHOWN_TIMES = 3
 MOST_SHOWN = 80
 """Characters of one side of a change."""
 
-Key = tuple[str, str]
 Total = Callable[[str, int], Advance]
 """Starts a progress display: what is done, and how many times; gives the function that advances."""
 
@@ -54,6 +55,8 @@ class Wanted:
     """A task as its file wants it, and the schedule that says so."""
 
     task: Task
+    weight: float
+    task_queue: str
     schedule: Schedule
     digest: str
 
@@ -65,6 +68,17 @@ class Wanted:
     def id(self) -> str:
         return schedule_id(*self.key)
 
+    def as_put(self, *, paused: bool = False, note: str = "") -> tuple[str, PutTask]:
+        """The same for the registry, which remembers that it should exist."""
+        return put_of(
+            self.task,
+            weight=self.weight,
+            digest=self.digest,
+            task_queue=self.task_queue,
+            paused=paused,
+            note=note,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -73,6 +87,8 @@ class Change:
     wanted: Wanted
     changes: list[str]
     times_before: list[datetime]
+    paused: bool = False
+    note: str = ""
 
 
 @dataclass(slots=True)
@@ -165,7 +181,10 @@ async def make_plan(
             return
         if changes := _changes(description, wanted):
             before = description.info.next_action_times[:SHOWN_TIMES]
-            plan.updated.append(Change(wanted, changes, list(before)))
+            state = description.schedule.state
+            plan.updated.append(
+                Change(wanted, changes, list(before), state.paused, state.note or "")
+            )
         else:
             plan.unchanged += 1
 
@@ -233,7 +252,14 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
 
     count = len(plan.created) + len(plan.updated) + len(plan.deleted)
     advance = total("Applying", count)
+    # First what should be, then the schedules: killed in between, the watch finishes creating.
+    puts = [wanted.as_put() for wanted in plan.created]
+    puts += [
+        change.wanted.as_put(paused=change.paused, note=change.note) for change in plan.updated
+    ]
     with temporal_errors():
+        await forget(client, plan.deleted)
+        await remember(client, puts)
         await at_once(plan.created, create, advance)
         await at_once(plan.updated, replace, advance)
         await at_once(plan.deleted, delete, advance)
@@ -246,6 +272,8 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
 def _wanted(task: Task, weight: float, task_queue: str) -> Wanted:
     return Wanted(
         task,
+        weight,
+        task_queue,
         schedule_of(task, weight=weight, task_queue=task_queue),
         digest_of(task, weight=weight, task_queue=task_queue),
     )

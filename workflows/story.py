@@ -25,8 +25,11 @@ def tell(
     lines += [
         f"- task: `{task.tenant_id}/{task.task_id}`, plugin `{task.plugin_id}`",
         f"- trigger: {fire.kind}, nominal time {_utc(fire.nominal_time)}",
-        f"- started: {_utc(started)}{_late(started - fire.trigger_time)}",
     ]
+    if outcome and not outcome.attempts:
+        lines.append(f"- recorded: {_utc(now)}; its plugin was not called")
+        return "\n".join(lines)
+    lines.append(f"- started: {_utc(started)}{_late(started - fire.trigger_time)}")
     if outcome:
         seconds = (now - started).total_seconds()
         attempts = "1 attempt" if outcome.attempts == 1 else f"{outcome.attempts} attempts"

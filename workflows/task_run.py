@@ -41,6 +41,8 @@ class TaskRun:
         Errors: `ApplicationError` whose type is the error code when the run ends `FAILED`, so that
         Temporal shows it failed too; the cancellation itself when it ends `CANCELLED`.
         """
+        if request.finding and request.finding.status:
+            return self._settle(Outcome(request.finding.status, 0, reason=request.finding.reason))
         self._admit()
         try:
             outcome = await self._execute()
@@ -158,6 +160,9 @@ def _fire_of(request: TaskRunInput) -> Fire:
             payload=request.manual.payload,
         )
     info = workflow.info()
-    nominal = info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
-    nominal = nominal.astimezone(UTC)
+    nominal = (
+        request.finding.nominal_time
+        if request.finding
+        else info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
+    ).astimezone(UTC)
     return Fire(kind=kind_of(request.task, nominal), nominal_time=nominal, trigger_time=nominal)
