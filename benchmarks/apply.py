@@ -27,6 +27,7 @@ from temporalio.client import (
 
 from domain.document import parse_yaml
 from domain.registration import read_registration
+from shared.calls import at_once
 from shared.leave import leave
 from shared.policy import load_policy
 from shared.search_attributes import register_search_attributes
@@ -34,7 +35,6 @@ from shared.settings import get_settings
 from starter.dev.options import DevOptions
 from starter.dev.stack import dev_stack
 from starter.registry import carry_out, make_plan
-from starter.rpc import at_once
 
 TASKS, ROUNDS = 1000, 5
 QUEUE = "nobody-works-here"

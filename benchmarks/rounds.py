@@ -13,8 +13,8 @@ from benchmarks.cpu import cpu_ms
 from benchmarks.history import HistoryCost, history_cost
 from benchmarks.scenarios import Scenario
 from benchmarks.stack import Bench
+from shared.calls import at_once
 from shared.errors import TaskflowError
-from starter.rpc import at_once
 
 SAMPLES = 5
 """Histories read after each turn; runs of a scenario differ by a workflow task at most."""

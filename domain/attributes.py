@@ -39,5 +39,23 @@ STAGGER_MEMO = "stagger_s"
 TASK_RUN = "TaskRun"
 """Name of the workflow type of a run; pinned."""
 
+REGISTRY = "Registry"
+"""Name of the workflow type that remembers which tasks should exist; pinned."""
+
+WATCH = "Watch"
+"""Name of the workflow type of a look at what should have run; pinned."""
+
 EXECUTE_PLUGIN = "execute_plugin"
 """Name of the activity that calls a plugin; pinned."""
+
+WATCH_TICK = "watch_tick"
+"""Name of the activity that does the looking; pinned."""
+
+WATCH_MEMO = "watch"
+"""Memo field of a run that the watch made: what it found, a `Finding`."""
+
+VERSION_MEMO = "version"
+"""Memo field of a registry: grows with every change, so that an unchanged one is not read."""
+
+RESTORED_MEMO = "restored"
+"""Memo field of a schedule that the watch made again."""

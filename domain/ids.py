@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 _SCHEDULE = re.compile(rf"task/(?P<tenant>{NAME})/(?P<task>{NAME})")
+_REGISTRY = re.compile(rf"registry/(?P<tenant>{NAME})/(?P<shard>\d{{1,3}})", re.ASCII)
 _SCHEDULED = re.compile(
     rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})-(?P<at>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", re.ASCII
 )
@@ -69,3 +70,21 @@ def parse_run_id(text: str) -> RunId | None:
     if found := _KEYED.fullmatch(text):
         return RunId(found["tenant"], found["task"], None, found["key"])
     return None
+
+
+WATCH_SCHEDULE_ID = "taskflow/watch"
+"""The schedule of the watch: one for a namespace."""
+
+WATCH_ID = "watch"
+"""What the ids of the watch's runs begin with."""
+
+
+def registry_id(tenant_id: str, shard: int) -> str:
+    """`registry/acme/3`: the workflow that remembers a part of a tenant's tasks."""
+    return f"registry/{tenant_id}/{shard}"
+
+
+def parse_registry_id(text: str) -> tuple[str, int] | None:
+    """(tenant_id, shard) of a registry of ours, else None."""
+    found = _REGISTRY.fullmatch(text)
+    return (found["tenant"], int(found["shard"])) if found else None

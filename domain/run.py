@@ -42,12 +42,24 @@ def _lenient(task: Any) -> Any:
     return task if isinstance(task, Task) else Task.model_validate(task, extra="ignore")
 
 
+class Finding(Payload):
+    """Of a run that the watch made, because no other came of a fire: for when, and why.
+
+    With a `status`, `MISSED` or `SKIPPED`, the run only says so; with none it is run late.
+    """
+
+    scheduled_time: datetime
+    reason: str
+    status: RunState | None = None
+
+
 class TaskRunInput(Payload):
-    """The argument of `TaskRun`; a schedule's action carries it with no `manual`."""
+    """The argument of `TaskRun`; a schedule's action carries the task alone."""
 
     task: Annotated[Task, BeforeValidator(_lenient)]
     manual: ManualFire | None = None
     jitter_seed: str | None = None
+    finding: Finding | None = None
 
 
 class Fire(Payload):

@@ -34,6 +34,18 @@ class Settings(BaseSettings):
     temporal_timeout: float = Field(
         10.0, gt=0, description="Seconds to wait for Temporal before saying it is unreachable"
     )
+    watch: bool = Field(
+        True, description="Whether workers look for fires that were missed and schedules gone"
+    )
+    watch_starts_per_second: float = Field(
+        20.0, gt=0, le=1000, description="Late runs that the watch starts in a second"
+    )
+    watch_records_per_second: float = Field(
+        50.0, gt=0, le=1000, description="Missed and skipped fires that it records in a second"
+    )
+    watch_unpause: bool = Field(
+        False, description="Whether it resumes what was paused in Temporal, and not by taskflow"
+    )
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     flag_task_scheduler_v3: bool | None = Field(None, description="Overrides the policy file")

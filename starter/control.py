@@ -21,9 +21,11 @@ from domain.attributes import TASK_RUN
 from domain.ids import manual_run_id, parse_run_id, schedule_id
 from domain.run import ManualFire, TaskRunInput, TriggerKind
 from domain.task import Task
+from shared import registry
+from shared.calls import is_missing
 from shared.errors import NotFound, Refused
-from starter.rpc import is_missing, temporal_errors
-from starter.schedules import run_attributes, summary_of, task_of
+from shared.schedules import run_attributes, summary_of, task_of
+from starter.rpc import temporal_errors
 
 SETTLE_SECONDS = 1.0
 """How long after a resume Temporal may still take to delete a schedule that was idle for long."""
@@ -53,8 +55,12 @@ async def pause(client: Client, tenant_id: str, task_id: str, *, who: str, reaso
     """No more fires until `resume`; runs under way go on. Pausing twice renews the note."""
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     note = f"paused by {who} at {at}" + (f": {reason}" if reason else "")
+    handle = _handle(client, tenant_id, task_id)
     with temporal_errors(missing=no_task(tenant_id, task_id)):
-        await _handle(client, tenant_id, task_id).pause(note=note[:1000])
+        await handle.describe()  # only what exists is remembered as paused
+        # The registry first: no fire is then expected that the pause keeps from happening.
+        await registry.set_paused(client, (tenant_id, task_id), paused=True, note=note[:1000])
+        await handle.pause(note=note[:1000])
 
 
 async def resume(client: Client, tenant_id: str, task_id: str, *, who: str) -> bool:
@@ -69,6 +75,7 @@ async def resume(client: Client, tenant_id: str, task_id: str, *, who: str) -> b
     note = f"resumed by {who} at {at}"
     with temporal_errors(missing=no_task(tenant_id, task_id)):
         await handle.unpause(note=note)
+        await registry.set_paused(client, (tenant_id, task_id), paused=False, note="")
         if not description.schedule.state.paused:
             return False
         await asyncio.sleep(SETTLE_SECONDS)
@@ -156,6 +163,7 @@ async def cancel(client: Client, tenant_id: str | None, run_id: str) -> None:
 async def delete(client: Client, tenant_id: str, task_id: str) -> None:
     """Unregister a task; its runs stay as they are. Errors: `NotFound`."""
     with temporal_errors(missing=no_task(tenant_id, task_id)):
+        await registry.forget(client, [(tenant_id, task_id)])
         await _handle(client, tenant_id, task_id).delete()
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import (
     Client,
     Schedule,
@@ -22,13 +21,15 @@ from domain.due import next_due
 from domain.ids import parse_schedule_id, schedule_id
 from domain.problems import InvalidInput, Problem
 from domain.registration import Registration
+from domain.registry import PutTask
 from domain.repair import CannotCompile
 from domain.task import Task
-from shared.search_attributes import register_search_attributes
-from starter.rpc import Advance, at_once, is_missing, temporal_errors
-from starter.schedules import (
+from shared.calls import Advance, at_once, is_missing
+from shared.registry import Key, forget, put_of, remember
+from shared.schedules import (
     SPEC_DIGEST,
     Circumstances,
+    circumstances_of,
     digest_of,
     schedule_attributes,
     schedule_of,
@@ -36,6 +37,8 @@ from starter.schedules import (
     task_of,
     trigger_text,
 )
+from shared.search_attributes import register_search_attributes
+from starter.rpc import temporal_errors
 from starter.verify import misfires
 
 VERIFIED_BELOW = 100
@@ -46,7 +49,6 @@ SHOWN_TIMES = 3
 MOST_SHOWN = 80
 """Characters of one side of a change."""
 
-Key = tuple[str, str]
 Total = Callable[[str, int], Advance]
 """Starts a progress display: what is done, and how many times; gives the function that advances."""
 
@@ -61,6 +63,8 @@ class Wanted:
     """A task as its file wants it, and the schedule that says so."""
 
     task: Task
+    weight: float
+    task_queue: str
     schedule: Schedule
     digest: str
     next_times: list[datetime]
@@ -73,6 +77,17 @@ class Wanted:
     def id(self) -> str:
         return schedule_id(*self.key)
 
+    def as_put(self, *, paused: bool = False, note: str = "") -> tuple[str, PutTask]:
+        """The same for the registry, which remembers that it should exist."""
+        return put_of(
+            self.task,
+            weight=self.weight,
+            digest=self.digest,
+            task_queue=self.task_queue,
+            paused=paused,
+            note=note,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -81,6 +96,8 @@ class Change:
     wanted: Wanted
     changes: list[str]
     times_before: list[datetime]
+    paused: bool = False
+    note: str = ""
 
 
 @dataclass(slots=True)
@@ -144,7 +161,7 @@ async def make_plan(
     """
     with temporal_errors():
         await register_search_attributes(client)
-    circumstances = await circumstances_of(client, registration.tasks, task_queue)
+        circumstances = await circumstances_of(client, registration.tasks, task_queue)
     present = await listed(client, registration.tenant_ids())
     plan = Plan()
     compare: list[Wanted] = []
@@ -173,7 +190,10 @@ async def make_plan(
             return
         if changes := _changes(description, wanted):
             before = description.info.next_action_times[:SHOWN_TIMES]
-            plan.updated.append(Change(wanted, changes, list(before)))
+            state = description.schedule.state
+            plan.updated.append(
+                Change(wanted, changes, list(before), state.paused, state.note or "")
+            )
         else:
             plan.unchanged += 1
 
@@ -241,7 +261,14 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
 
     count = len(plan.created) + len(plan.updated) + len(plan.deleted)
     advance = total("Applying", count)
+    # First what should be, then the schedules: killed in between, the watch finishes creating.
+    puts = [wanted.as_put() for wanted in plan.created]
+    puts += [
+        change.wanted.as_put(paused=change.paused, note=change.note) for change in plan.updated
+    ]
     with temporal_errors():
+        await forget(client, plan.deleted)
+        await remember(client, puts)
         await at_once(plan.created, create, advance)
         await at_once(plan.updated, replace, advance)
         await at_once(plan.deleted, delete, advance)
@@ -288,25 +315,15 @@ def _all_wanted(registration: Registration, circumstances: Circumstances) -> lis
 
 
 def _wanted(task: Task, weight: float, circumstances: Circumstances) -> Wanted:
-    schedule = schedule_of(task, weight, circumstances)
-    times = next_due(
+    seed = seed_of(task, circumstances.namespace_id)
+    return Wanted(
         task,
-        SHOWN_TIMES,
-        after=circumstances.now,
-        seed=seed_of(task, circumstances.namespace_id),
+        weight,
+        circumstances.task_queue,
+        schedule_of(task, weight, circumstances),
+        digest_of(task, weight, circumstances),
+        next_due(task, SHOWN_TIMES, after=circumstances.now, seed=seed),
     )
-    return Wanted(task, schedule, digest_of(task, schedule, weight, circumstances), times)
-
-
-async def circumstances_of(client: Client, tasks: Iterable[Task], task_queue: str) -> Circumstances:
-    """What the schedules of these tasks are made with; asks for the namespace only for jitter."""
-    namespace_id = None
-    if any(task.jitter for task in tasks):
-        request = DescribeNamespaceRequest(namespace=client.namespace)
-        with temporal_errors():
-            answer = await client.workflow_service.describe_namespace(request)
-        namespace_id = answer.namespace_info.id
-    return Circumstances(task_queue, datetime.now(UTC), namespace_id)
 
 
 def _changes(description: ScheduleDescription, wanted: Wanted) -> list[str]:

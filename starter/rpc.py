@@ -1,9 +1,8 @@
-"""Temporal's refusals as ours, and many calls at once within bounds."""
+"""Reaching Temporal, and its refusals as ours."""
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
@@ -11,17 +10,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from shared.errors import NotFound, TaskflowError, TemporalUnreachable
 from shared.temporal import address, connect
 
-AT_ONCE = 50
-"""Calls under way at once: enough to keep a server busy, not enough to crowd out its runs."""
-
 _UNREACHABLE = (
     RPCStatusCode.UNAVAILABLE,
     RPCStatusCode.DEADLINE_EXCEEDED,
     RPCStatusCode.CANCELLED,
 )
-
-Item = TypeVar("Item")
-Advance = Callable[[], None]
 
 
 async def reach(patience: float) -> Client:
@@ -58,29 +51,3 @@ def temporal_errors(missing: str = "") -> Iterator[None]:
         raise TaskflowError(
             f"Temporal refused the request ({error.status.name.lower()}): {error.message}"
         ) from error
-
-
-def is_missing(error: RPCError) -> bool:
-    """Whether the thing asked for does not exist."""
-    return error.status is RPCStatusCode.NOT_FOUND
-
-
-async def at_once(
-    items: Sequence[Item], work: Callable[[Item], Awaitable[None]], advance: Advance | None = None
-) -> None:
-    """Do `work` for every item, `AT_ONCE` at a time; the first error stops all and is raised."""
-    waiting = iter(items)
-
-    async def drain() -> None:
-        for item in waiting:
-            await work(item)
-            if advance:
-                advance()
-
-    drains = [asyncio.create_task(drain()) for _ in range(min(AT_ONCE, len(items)))]
-    try:
-        await asyncio.gather(*drains)
-    finally:
-        for task in drains:
-            task.cancel()
-        await asyncio.gather(*drains, return_exceptions=True)

@@ -9,11 +9,13 @@ from temporalio.client import Client, ScheduleListDescription
 from domain.states import RunState
 from domain.task import Task
 from domain.triggers import zone_of
+from shared.calls import at_once
+from shared.registry import Key
+from shared.schedules import listed_triggers, task_of
 from starter.control import describe_task
-from starter.registry import Key, listed
-from starter.rpc import at_once, temporal_errors
+from starter.registry import listed
+from starter.rpc import temporal_errors
 from starter.runs import RunView, list_runs
-from starter.schedules import listed_triggers, task_of
 from starter.times import rfc3339
 from workflows import attributes as sa
 

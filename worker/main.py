@@ -4,17 +4,14 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Sequence
-from datetime import timedelta
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import structlog
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
-from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.plugin import PluginActivities
 from shared.errors import TemporalUnreachable
@@ -22,14 +19,12 @@ from shared.policy import PolicyFlags
 from shared.search_attributes import register_search_attributes
 from shared.settings import Settings
 from shared.temporal import connect
+from worker.build import MAX_CALLS, new_worker
+from worker.watch import build_watch_worker, keep_watch_scheduled
 from workflows.task_run import TaskRun
 
 log = structlog.get_logger(__name__)
 
-GRACE = timedelta(seconds=20)
-"""How long calls that are open at SIGTERM may take; after that they are cancelled and retried."""
-MAX_CALLS = 500
-"""Plugin calls open at once: they wait on sockets, so memory is the limit and not cores."""
 RECONNECT_SECONDS = 3.0
 
 
@@ -42,35 +37,6 @@ def build_worker(client: Client, settings: Settings, http: httpx.AsyncClient) ->
         task_queue=settings.task_queue,
         workflows=[TaskRun],
         activities=[plugins.execute_plugin],
-    )
-
-
-def new_worker(
-    client: Client,
-    *,
-    task_queue: str,
-    workflows: Sequence[type],
-    activities: Sequence[Callable[..., Any]],
-    pure: Sequence[str] = (),
-) -> Worker:
-    """A worker with the options that all of ours have; `pure` as in `sandboxed_runner`."""
-    return Worker(
-        client,
-        task_queue=task_queue,
-        workflows=workflows,
-        activities=activities,
-        workflow_runner=sandboxed_runner(*pure),
-        max_concurrent_activities=MAX_CALLS,
-        graceful_shutdown_timeout=GRACE,
-    )
-
-
-def sandboxed_runner(*pure: str) -> SandboxedWorkflowRunner:
-    """Temporal's workflow sandbox; our modules and those of `pure` are loaded once for all runs."""
-    return SandboxedWorkflowRunner(
-        restrictions=SandboxRestrictions.default.with_passthrough_modules(
-            "domain", "workflows", "yaml", "pydantic", *pure
-        )
     )
 
 
@@ -93,11 +59,29 @@ async def run_worker(settings: Settings) -> None:
     client = await _connect(settings, stop)
     if client is None:
         return
-    async with http_client() as http, build_worker(client, settings, http):
+    async with (
+        http_client() as http,
+        build_worker(client, settings, http),
+        _watching(client, settings),
+    ):
         log.info("worker ready", action="worker_ready", task_queue=settings.task_queue)
         say_ready()
         await stop.wait()
         log.info("worker stopping", action="worker_stopping")
+
+
+@contextlib.asynccontextmanager
+async def _watching(client: Client, settings: Settings) -> AsyncIterator[None]:
+    """Registries are looked after always; the watch can be turned off."""
+    async with build_watch_worker(client, settings):
+        if not settings.watch:
+            yield
+            return
+        keeping = asyncio.create_task(keep_watch_scheduled(client, settings))
+        try:
+            yield
+        finally:
+            keeping.cancel()
 
 
 def say_ready() -> None:

@@ -28,15 +28,17 @@ def tell(
     lines += [
         f"- task: `{task.tenant_id}/{task.task_id}`, plugin `{task.plugin_id}`",
         f"- trigger: {fire.kind}, nominal time {_utc(fire.nominal_time)}",
-        f"- due: {_utc(fire.trigger_time)}"
-        if waiting
-        else f"- started: {_utc(started)}{_late(started - fire.trigger_time)}",
     ]
+    if waiting:
+        lines.append(f"- due: {_utc(fire.trigger_time)}")
+        return "\n".join(lines)
+    if outcome and not outcome.attempts:
+        lines.append(f"- recorded: {_utc(now)}; its plugin was not called")
+        return "\n".join(lines)
+    lines.append(f"- started: {_utc(started)}{_late(started - fire.trigger_time)}")
     if outcome:
         seconds = (now - started).total_seconds()
-        attempts = {0: "no attempt", 1: "1 attempt"}.get(
-            outcome.attempts, f"{outcome.attempts} attempts"
-        )
+        attempts = "1 attempt" if outcome.attempts == 1 else f"{outcome.attempts} attempts"
         lines.append(f"- ended: {_utc(now)}, after {seconds:.1f} s and {attempts}")
     return "\n".join(lines)
 

@@ -43,6 +43,8 @@ class TaskRun:
         Errors: `ApplicationError` whose type is the error code when the run ends `FAILED`, so that
         Temporal shows it failed too; the cancellation itself when it ends `CANCELLED`.
         """
+        if request.finding and request.finding.status:
+            return self._settle(Outcome(request.finding.status, 0, reason=request.finding.reason))
         try:
             if skipped := await self._wait():
                 return self._settle(skipped)
@@ -200,7 +202,11 @@ def _fire_of(request: TaskRunInput) -> Fire:
             payload=request.manual.payload,
         )
     info = workflow.info()
-    scheduled = info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
+    scheduled = (
+        request.finding.scheduled_time
+        if request.finding
+        else info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
+    )
     due = due_of(request.task, scheduled.astimezone(UTC), request.jitter_seed)
     return Fire(
         kind=kind_of(request.task, due.nominal_time),

@@ -13,7 +13,7 @@ from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
 
 from benchmarks.scenarios.scenario import PARAMS, PLUGIN, TENANT, Scenario
-from worker.main import new_worker
+from worker.build import new_worker
 
 QUEUE = "bench-bare"
 TIMEOUT = timedelta(minutes=10)

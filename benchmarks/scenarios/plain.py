@@ -13,8 +13,8 @@ from domain.registration import read_registration
 from domain.run import ManualFire, TaskRunInput, TriggerKind
 from domain.task import Task
 from shared.policy import load_policy
+from shared.schedules import priority_of, run_attributes, summary_of
 from shared.settings import ROOT
-from starter.schedules import priority_of, run_attributes, summary_of
 
 QUEUE = "bench-taskflow"
 

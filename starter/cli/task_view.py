@@ -12,10 +12,10 @@ from rich.text import Text
 from domain.describe import describe_cron
 from domain.duration import format_duration
 from domain.task import CronTrigger, Task, Trigger
+from shared.schedules import trigger_text
 from starter.cli.output import plain, print_trimmed, say, table
 from starter.cli.run_view import STYLES, print_runs
 from starter.cli.times import also_utc, clock, full, relative
-from starter.schedules import trigger_text
 from starter.tasks import Attempt, TaskDetail, TaskView
 
 

@@ -13,9 +13,9 @@ from rich.table import Table
 from domain.due import next_due
 from domain.states import RunState
 from domain.task import Task
+from shared.schedules import trigger_text
 from starter.demo.scenario import Key
 from starter.runs import RunView
-from starter.schedules import trigger_text
 
 PLAIN_WIDTH = 100
 COLOURS = {

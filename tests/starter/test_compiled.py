@@ -28,8 +28,8 @@ from domain.repair import TooManyEntries
 from domain.task import CronTrigger, EventTrigger, IntervalTrigger, OneOffTrigger, Task
 from domain.temporal_model import CompiledSpec, Instant, fires
 from domain.triggers import task_times
+from shared.compiled import compiled_spec, schedule_spec
 from shared.errors import NotFound
-from starter.compiled import compiled_spec, schedule_spec
 from starter.verify import PAGE, Difference, matching_times, verify
 from tests.domain.clocks import (
     NOW,

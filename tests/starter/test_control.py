@@ -8,8 +8,8 @@ from temporalio.client import Client, WorkflowExecutionStatus
 
 from domain.ids import schedule_id
 from shared.errors import NotFound, Refused
+from shared.schedules import Circumstances, schedule_attributes, schedule_of
 from starter import control
-from starter.schedules import Circumstances, schedule_attributes, schedule_of
 from tests.conftest import task_of
 
 QUEUE = "nobody-works-here"

@@ -10,10 +10,10 @@ from domain.document import Document
 from domain.policy import Policy
 from domain.registration import Registration, read_registration
 from domain.task import Task
+from shared.calls import Advance
+from shared.compiled import compiled_spec
 from starter import registry
-from starter.compiled import compiled_spec
 from starter.registry import Plan, carry_out, listed, make_plan
-from starter.rpc import Advance
 from tests.starter.harness import eventually_async
 
 QUEUE = "nobody-works-here"
@@ -138,7 +138,7 @@ async def test_a_schedule_that_does_not_fire_as_wanted_is_warned_of(
     right = read_registration(Document({"tasks": [task]}), policy)
     assert not (await apply(temporal, right)).warnings
 
-    monkeypatch.setattr("starter.schedules.compiled_spec", _unmended)
+    monkeypatch.setattr("shared.schedules.compiled_spec", _unmended)
     wrong = read_registration(Document({"tasks": [task | {"task_id": "u"}]}), policy)
     warnings = (await apply(temporal, wrong)).warnings
     assert warnings

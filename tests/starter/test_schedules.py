@@ -12,9 +12,9 @@ from domain.due import next_due
 from domain.ids import schedule_id
 from domain.task import Task
 from domain.triggers import next_times, task_times
-from starter.registry import circumstances_of, listed
-from starter.schedules import (
+from shared.schedules import (
     Circumstances,
+    circumstances_of,
     digest_of,
     listed_triggers,
     schedule_attributes,
@@ -22,6 +22,7 @@ from starter.schedules import (
     seed_of,
     task_of,
 )
+from starter.registry import listed
 from starter.verify import matching_times
 from tests.conftest import task_of as make_task
 from tests.starter.harness import eventually_async
@@ -45,7 +46,7 @@ async def register(client: Client, task: Task) -> str:
     """Create the schedule of a task; gives back its id."""
     circumstances = await circumstances_of(client, [task], "nobody")
     schedule = schedule_of(task, 1.0, circumstances)
-    digest = digest_of(task, schedule, 1.0, circumstances)
+    digest = digest_of(task, 1.0, circumstances)
     made = schedule_id(task.tenant_id, task.task_id)
     await client.create_schedule(
         made, schedule, search_attributes=schedule_attributes(task, digest)
@@ -149,7 +150,7 @@ def digest(weight: float = 1.0, queue: str = "q", **fields: Any) -> str:
     """The digest of a task's schedule."""
     circumstances = Circumstances(queue, datetime(2026, 11, 23, tzinfo=UTC))
     task = make_task(**fields)
-    return digest_of(task, schedule_of(task, weight, circumstances), weight, circumstances)
+    return digest_of(task, weight, circumstances)
 
 
 def test_the_digest_changes_with_everything_a_schedule_is_made_of() -> None:

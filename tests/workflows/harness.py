@@ -29,7 +29,7 @@ from domain.run import ExecuteInput, ExecuteResult, ManualFire, TaskRunInput, Ta
 from domain.states import RunState
 from domain.task import IntervalTrigger, Task
 from tests.conftest import task_of
-from worker.main import sandboxed_runner
+from worker.build import sandboxed_runner
 from workflows.task_run import TaskRun
 
 Step = Callable[[int], Awaitable[ExecuteResult]]

@@ -49,7 +49,7 @@ async def test_a_run_in_a_blackout_is_skipped_with_the_reason(runs: Runs) -> Non
     assert "TriggerTime" in found
     reason = await (await handle.describe()).memo_value(REASON_MEMO)
     assert str(reason).startswith("in a blackout (* * * * *, UTC) until ")
-    assert "no attempt" in await details_of(handle)
+    assert "its plugin was not called" in await details_of(handle)
 
 
 async def test_a_run_by_hand_goes_through_a_blackout(runs: Runs) -> None:

@@ -13,7 +13,7 @@ from temporalio.workflow import NondeterminismError
 
 from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
 from tests.workflows.record import HISTORIES, STORIES
-from worker.main import sandboxed_runner
+from worker.build import sandboxed_runner
 from workflows.task_run import TaskRun
 
 

@@ -15,11 +15,11 @@ from domain.due import stagger_of
 from domain.task import Task
 from domain.temporal_model import CompiledSpec, Interval
 
-# The server deletes a schedule that has nothing left to do: a task that only has events gets one
-# fire in the last year that its calendars know.
 _CACHED = 20_000
 _CACHE: dict[tuple[tuple[str, ...], timedelta, Horizon], CompiledSpec] = {}
 
+# The server deletes a schedule that has nothing left to do: a task that only has events gets one
+# fire in the last year that its calendars know.
 _SENTINEL = one_off_calendar(datetime(2100, 1, 1, tzinfo=UTC))
 
 
@@ -31,6 +31,11 @@ def compiled_spec(task: Task, now: datetime) -> ScheduleSpec:
     spec = schedule_spec(_compiled(task, stagger_of(task), Horizon.of(now)))
     spec.jitter = task.jitter or None
     return spec
+
+
+def exact_until(task: Task, now: datetime) -> datetime | None:
+    """Until when `compiled_spec` mends the changes of clocks; None when there are none to mend."""
+    return _compiled(task, stagger_of(task), Horizon.of(now)).exact_until
 
 
 def _compiled(task: Task, shift: timedelta, horizon: Horizon) -> CompiledSpec:

@@ -1,12 +1,15 @@
 """Our task as Temporal's Schedule, and back."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any
 
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import (
+    Client,
     Schedule,
     ScheduleActionStartWorkflow,
     ScheduleListDescription,
@@ -32,8 +35,7 @@ from domain.jitter import jitter_seed, stagger_offset
 from domain.run import TaskRunInput, TriggerKind
 from domain.states import RunState
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Overlap, Task
-from starter.compiled import compiled_spec
-from workflows import attributes as sa
+from shared.compiled import compiled_spec, exact_until
 
 SPEC_DIGEST = SearchAttributeKey.for_keyword(names.SPEC_DIGEST)
 
@@ -103,42 +105,69 @@ def priority_of(task: Task, weight: float) -> Priority:
 
 def run_attributes(task: Task, kind: TriggerKind) -> TypedSearchAttributes:
     """What a run is found by from its first moment."""
-    return TypedSearchAttributes(
-        [
-            SearchAttributePair(sa.TENANT_ID, task.tenant_id),
-            SearchAttributePair(sa.TASK_ID, task.task_id),
-            SearchAttributePair(sa.PLUGIN_ID, task.plugin_id),
-            SearchAttributePair(sa.TASK_STATUS, RunState.PENDING),
-            SearchAttributePair(sa.TRIGGER_KIND, kind),
-        ]
+    return _keywords(
+        {**_ids_of(task), names.TASK_STATUS: RunState.PENDING, names.TRIGGER_KIND: kind}
     )
 
 
 def schedule_attributes(task: Task, digest: str) -> TypedSearchAttributes:
     """What a schedule is found by, and the digest that tells whether it is still as wanted."""
+    return _keywords({**_ids_of(task), names.SPEC_DIGEST: digest})
+
+
+def _ids_of(task: Task) -> dict[str, str]:
+    return {
+        names.TENANT_ID: task.tenant_id,
+        names.TASK_ID: task.task_id,
+        names.PLUGIN_ID: task.plugin_id,
+    }
+
+
+def _keywords(values: dict[str, str]) -> TypedSearchAttributes:
     return TypedSearchAttributes(
         [
-            SearchAttributePair(sa.TENANT_ID, task.tenant_id),
-            SearchAttributePair(sa.TASK_ID, task.task_id),
-            SearchAttributePair(sa.PLUGIN_ID, task.plugin_id),
-            SearchAttributePair(SPEC_DIGEST, digest),
+            SearchAttributePair(SearchAttributeKey.for_keyword(name), value)
+            for name, value in values.items()
         ]
     )
 
 
-def digest_of(task: Task, schedule: Schedule, weight: float, circumstances: Circumstances) -> str:
-    """32 hex digits that change when anything changes that a schedule is made of.
+def digest_of(task: Task, weight: float, circumstances: Circumstances) -> str:
+    """What a schedule is made of, `<32 hex digits>/<stagger window in s>/<mended until>`.
 
-    The window of a stagger follows after a slash: a list tells by it what moved the intervals.
+    A list tells by the window what moved the intervals, and by the day, empty where no clock
+    changes, whether it is time to mend more of them.
     """
     whole = [
         *(FORM, task.model_dump(mode="json"), weight, circumstances.task_queue),
-        *(seed_of(task, circumstances.namespace_id), str(schedule.spec)),
+        seed_of(task, circumstances.namespace_id),
     ]
     text = json.dumps(whole, sort_keys=True, ensure_ascii=False)
     digest = blake2b(text.encode(), digest_size=16).hexdigest()
+    until = exact_until(task, circumstances.now)
     window = task.stagger // timedelta(seconds=1)
-    return f"{digest}/{window}" if window else digest
+    return f"{digest}/{window}/{until.date().isoformat() if until else ''}"
+
+
+def same_making(digest: str, other: str) -> bool:
+    """Whether two digests are of the same task and version, whenever they were worked out."""
+    return digest.partition("/")[0] == other.partition("/")[0]
+
+
+async def circumstances_of(client: Client, tasks: Iterable[Task], task_queue: str) -> Circumstances:
+    """What the schedules of these tasks are made with, now. Errors: `RPCError`.
+
+    The namespace is asked for only when a task has jitter.
+    """
+    namespace_id = await namespace_id_of(client) if any(task.jitter for task in tasks) else None
+    return Circumstances(task_queue, datetime.now(UTC), namespace_id)
+
+
+async def namespace_id_of(client: Client) -> str:
+    """The UUID of the client's namespace. Errors: `RPCError`."""
+    request = DescribeNamespaceRequest(namespace=client.namespace)
+    answer = await client.workflow_service.describe_namespace(request)
+    return str(answer.namespace_info.id)
 
 
 def seed_of(task: Task, namespace_id: str | None) -> str | None:
@@ -222,8 +251,8 @@ def _said_in(comment: str, zone: str) -> dict[str, Any]:
 
 
 def _listed_shift(entry: ScheduleListDescription) -> timedelta:
-    _, _, window = (entry.typed_search_attributes.get(SPEC_DIGEST) or "").partition("/")
-    key = parse_schedule_id(entry.id)
-    if not window or key is None:
+    _, _, rest = (entry.typed_search_attributes.get(SPEC_DIGEST) or "").partition("/")
+    window, key = rest.partition("/")[0], parse_schedule_id(entry.id)
+    if not window.isdigit() or key is None:
         return timedelta(0)
     return stagger_offset(*key, timedelta(seconds=int(window)))
