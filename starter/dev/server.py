@@ -15,6 +15,7 @@ from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, UpdateNa
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from domain.attributes import SEARCH_ATTRIBUTES
 from shared.errors import TaskflowError, TemporalUnreachable
 
 HOST = "127.0.0.1"
@@ -43,6 +44,9 @@ DYNAMIC_CONFIG: dict[str, object] = {
     "history.persistenceMaxQPS": 100_000,
     "matching.rps": 100_000,
     "matching.persistenceMaxQPS": 100_000,
+    # The development server reads the search attributes' types from its database at every use, a
+    # fifth of the cost of a run; ours are named at its start, so that no later one is waited for.
+    "system.forceSearchAttributesCacheRefreshOnRead": False,
 }
 
 
@@ -82,6 +86,8 @@ def server_command(
     # Write-ahead log and no fsync per transaction: 2.2 times faster, and kill -9 loses nothing.
     command += ["--db-filename", str(db), "--log-level", log_level]
     command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"]
+    for name, kind in SEARCH_ATTRIBUTES.items():
+        command += ["--search-attribute", f"{name}={kind}"]
     for key, value in DYNAMIC_CONFIG.items():
         command += ["--dynamic-config-value", f"{key}={json.dumps(value)}"]
     return tuple(command)
