@@ -1,37 +1,28 @@
 """Fires that no run came of: run late, or recorded as missed or skipped, at a bounded rate."""
 
-import asyncio
-import time
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 from temporalio.client import Client, WorkflowExecution, WorkflowExecutionStatus
 from temporalio.common import (
     SearchAttributeKey,
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDReusePolicy,
 )
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.registered import Known
 from domain.agenda import Fire, Key
 from domain.attributes import (
     ACTUAL_START,
-    REASON_MEMO,
-    STAGGER_MEMO,
     TASK_RUN,
     TASK_STATUS,
     TRIGGER_TIME,
     WATCH_MEMO,
 )
-from domain.due import due_of
 from domain.ids import parse_run_id, scheduled_run_id
-from domain.run import Finding, TaskRunInput, kind_of
+from domain.run import Finding
 from domain.states import RunState
 from domain.task import Overlap
 from domain.watch import (
@@ -44,8 +35,9 @@ from domain.watch import (
     overlap_reason,
     summarise,
 )
-from shared.calls import at_once, is_missing
-from shared.schedules import details_of, priority_of, run_attributes, summary_of
+from shared.calls import Pace, at_once, is_missing
+from shared.fires import Place, start_fire
+from shared.schedules import priority_of
 
 log = structlog.get_logger(__name__)
 
@@ -53,22 +45,6 @@ _START = SearchAttributeKey.for_datetime(ACTUAL_START)
 _STATUS = SearchAttributeKey.for_keyword(TASK_STATUS)
 _TRIGGER_TIME = SearchAttributeKey.for_datetime(TRIGGER_TIME)
 _RECORDED = set(RECORDS.values())
-
-
-@dataclass(slots=True)
-class Pace:
-    """Lets so many through in a second, evenly: an outage must not end in a flood."""
-
-    per_second: float
-    _next: float = field(default=0.0)
-
-    async def wait(self) -> None:
-        """Return when the next one may go."""
-        now = time.monotonic()
-        self._next = max(self._next, now)
-        delay = self._next - now
-        self._next += 1 / self.per_second
-        await asyncio.sleep(delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,37 +132,15 @@ class AbsentFires:
     async def _start(self, run_id: str, decision: Decision, known: Known) -> Verdict:
         """Temporal refuses a second run of an id: what the list did not show yet is found so."""
         task, at = known.task, decision.fire.at
-        due = due_of(task, decision.fire.scheduled, None)
-        kind = kind_of(task, due.nominal_time)
-        seed = known.seed
-        stagger = round((due.scheduled_time - due.nominal_time).total_seconds())
-        attributes = TypedSearchAttributes(
-            [*run_attributes(task, kind), SearchAttributePair(_TRIGGER_TIME, at)]
-        )
         finding = Finding(
-            scheduled_time=due.scheduled_time,
+            scheduled_time=decision.fire.scheduled,
             reason=decision.reason,
             status=RECORDS.get(decision.verdict),
         )
         await (self._records if finding.status else self._starts).wait()
-        try:
-            await self._client.start_workflow(
-                TASK_RUN,
-                TaskRunInput(task=task, jitter_seed=seed, finding=finding),
-                id=run_id,
-                task_queue=known.entry.task_queue,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                search_attributes=attributes,
-                priority=priority_of(task, known.entry.weight),
-                static_summary=summary_of(task),
-                static_details=details_of(task),
-                memo={
-                    REASON_MEMO: decision.reason,
-                    WATCH_MEMO: decision.verdict,
-                    STAGGER_MEMO: stagger,
-                },
-            )
-        except WorkflowAlreadyStartedError:
+        place = Place(known.entry.task_queue, priority_of(task, known.entry.weight), known.seed)
+        memo = {WATCH_MEMO: decision.verdict.value}
+        if not await start_fire(self._client, task, finding, place, memo):
             return await self._verdict_of(run_id, at)
         log.warning(
             "a fire had no run",

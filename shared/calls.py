@@ -1,7 +1,9 @@
 """Many calls to Temporal at once, within bounds."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from temporalio.service import RPCError, RPCStatusCode
@@ -37,3 +39,19 @@ async def at_once(
         for task in drains:
             task.cancel()
         await asyncio.gather(*drains, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class Pace:
+    """Lets so many through in a second, evenly: an outage must not end in a flood."""
+
+    per_second: float
+    _next: float = field(default=0.0)
+
+    async def wait(self) -> None:
+        """Return when the next one may go."""
+        now = time.monotonic()
+        self._next = max(self._next, now)
+        delay = self._next - now
+        self._next += 1 / self.per_second
+        await asyncio.sleep(delay)

@@ -59,17 +59,17 @@ def instant(text: str, what: str) -> datetime:
     raise bad(what, f"{shown(text)} is not a time: write it as 2027-01-01T02:00:00+08:00")
 
 
-def since(text: str, now: datetime) -> datetime:
+def since(text: str, now: datetime, what: str = "since") -> datetime:
     """A time, or how long ago: `2h`, `3d`."""
     try:
         return now - parse_duration(text)
     except ValueError:
         pass
     try:
-        return instant(text, "since")
+        return instant(text, what)
     except InvalidInput:
         message = f"{shown(text)} is neither a duration such as 2h nor a time such as"
-        raise bad("since", f"{message} 2027-01-01T02:00:00Z") from None
+        raise bad(what, f"{message} 2027-01-01T02:00:00Z") from None
 
 
 def payload_of(text: str | None) -> JsonValue:
