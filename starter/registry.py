@@ -1,137 +1,45 @@
 """Registering tasks: what would change, changing it, and finding what is registered."""
 
-import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from temporalio.client import (
     Client,
-    Schedule,
     ScheduleAlreadyRunningError,
-    ScheduleDescription,
     ScheduleListDescription,
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
 from temporalio.service import RPCError
 
-from domain.due import next_due
 from domain.ids import parse_schedule_id, schedule_id
-from domain.problems import InvalidInput, Problem
 from domain.registration import Registration
-from domain.registry import PutTask
-from domain.repair import CannotCompile
-from domain.task import Task
-from shared.calls import Advance, at_once, is_missing
-from shared.registry import Key, forget, put_of, remember
+from shared.calls import at_once, is_missing
+from shared.registry import Key, forget, remember
 from shared.schedules import (
     SPEC_DIGEST,
-    Circumstances,
     circumstances_of,
-    digest_of,
     schedule_attributes,
-    schedule_of,
-    seed_of,
-    task_of,
-    trigger_text,
 )
 from shared.search_attributes import register_search_attributes
+from starter.plan import (
+    SHOWN_TIMES,
+    Change,
+    Plan,
+    Total,
+    Wanted,
+    all_wanted,
+    changes_of,
+    silent,
+)
 from starter.rpc import temporal_errors
+from starter.times import rfc3339
 from starter.verify import misfires
 
 VERIFIED_BELOW = 100
 """Up to this many schedules are read one by one and compared whole. Beyond it a schedule whose
 listed digest is the wanted one counts as unchanged: reading one costs as much as writing one."""
 MOST_VERIFIED = 200
-SHOWN_TIMES = 3
-MOST_SHOWN = 80
-"""Characters of one side of a change."""
-
-Total = Callable[[str, int], Advance]
-"""Starts a progress display: what is done, and how many times; gives the function that advances."""
-
-
-def silent(_what: str, _count: int) -> Advance:
-    """No display."""
-    return lambda: None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A task as its file wants it, and the schedule that says so."""
-
-    task: Task
-    weight: float
-    task_queue: str
-    schedule: Schedule
-    digest: str
-    next_times: list[datetime]
-
-    @property
-    def key(self) -> Key:
-        return self.task.tenant_id, self.task.task_id
-
-    @property
-    def id(self) -> str:
-        return schedule_id(*self.key)
-
-    def as_put(self, *, paused: bool = False, note: str = "") -> tuple[str, PutTask]:
-        """The same for the registry, which remembers that it should exist."""
-        return put_of(
-            self.task,
-            weight=self.weight,
-            digest=self.digest,
-            task_queue=self.task_queue,
-            paused=paused,
-            note=note,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A task whose schedule is there and not as wanted: which fields, and its times before."""
-
-    wanted: Wanted
-    changes: list[str]
-    times_before: list[datetime]
-    paused: bool = False
-    note: str = ""
-
-
-@dataclass(slots=True)
-class Plan:
-    """What `apply` would do, and after it what it did."""
-
-    created: list[Wanted] = field(default_factory=list)
-    updated: list[Change] = field(default_factory=list)
-    unchanged: int = 0
-    deleted: list[Key] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-
-    def as_json(self, now: datetime) -> dict[str, Any]:
-        """The document of `plan` and `apply`; conflicts are null because nothing forecasts them."""
-        return {
-            "created": [
-                {**_ids(wanted.key), "next_times": [_text(at) for at in wanted.next_times]}
-                for wanted in self.created
-            ],
-            "updated": [
-                {
-                    **_ids(change.wanted.key),
-                    "changes": change.changes,
-                    "times_before": [_text(at) for at in change.times_before],
-                    "next_times": [_text(at) for at in change.wanted.next_times],
-                }
-                for change in self.updated
-            ],
-            "unchanged": self.unchanged,
-            "deleted": [_ids(key) for key in self.deleted],
-            "conflicts_before": None,
-            "conflicts_after": None,
-            "warnings": self.warnings,
-        }
 
 
 async def listed(
@@ -165,7 +73,7 @@ async def make_plan(
     present = await listed(client, registration.tenant_ids())
     plan = Plan()
     compare: list[Wanted] = []
-    for wanted in _all_wanted(registration, circumstances):
+    for wanted in all_wanted(registration, circumstances):
         task = wanted.task
         if not wanted.next_times:
             plan.warnings.append(f"{task.tenant_id}/{task.task_id} never fires again")
@@ -188,7 +96,7 @@ async def make_plan(
                 raise
             plan.created.append(wanted)
             return
-        if changes := _changes(description, wanted):
+        if changes := changes_of(description, wanted):
             before = description.info.next_action_times[:SHOWN_TIMES]
             state = description.schedule.state
             plan.updated.append(
@@ -232,7 +140,7 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
         changes: list[str] = []
 
         async def update(current: ScheduleUpdateInput) -> ScheduleUpdate | None:
-            changes[:] = _changes(current.description, wanted)
+            changes[:] = changes_of(current.description, wanted)
             if not changes:
                 return None
             schedule = wanted.schedule
@@ -292,72 +200,9 @@ async def _verify(client: Client, done: Plan, total: Total) -> None:
         for found in await misfires(client, wanted.id, wanted.task, now=datetime.now(UTC)):
             done.warnings.append(
                 f"{wanted.task.tenant_id}/{wanted.task.task_id} does not fire as its triggers say "
-                f"around {_text(found.after)}: {len(found.extra)} too many, "
+                f"around {rfc3339(found.after)}: {len(found.extra)} too many, "
                 f"{len(found.missing)} missing"
             )
 
     asked = asked[:MOST_VERIFIED]
     await at_once(asked, ask, total("Verifying", len(asked)))
-
-
-def _all_wanted(registration: Registration, circumstances: Circumstances) -> list[Wanted]:
-    """The schedule of every task. Errors: `InvalidInput` with each that cannot be compiled."""
-    made: list[Wanted] = []
-    problems: list[Problem] = []
-    for index, task in enumerate(registration.tasks):
-        try:
-            made.append(_wanted(task, registration.weight_of(task.tenant_id), circumstances))
-        except CannotCompile as error:
-            problems.append(Problem(("tasks", index, "triggers"), str(error)))
-    if problems:
-        raise InvalidInput(problems)
-    return made
-
-
-def _wanted(task: Task, weight: float, circumstances: Circumstances) -> Wanted:
-    seed = seed_of(task, circumstances.namespace_id)
-    return Wanted(
-        task,
-        weight,
-        circumstances.task_queue,
-        schedule_of(task, weight, circumstances),
-        digest_of(task, weight, circumstances),
-        next_due(task, SHOWN_TIMES, after=circumstances.now, seed=seed),
-    )
-
-
-def _changes(description: ScheduleDescription, wanted: Wanted) -> list[str]:
-    """What differs between a schedule and the wanted one, in words; empty when nothing does."""
-    current = description.schedule
-    task = task_of(current)
-    if task is None:
-        return ["the schedule was not made by this version of taskflow"]
-    before, after = task.model_dump(mode="json"), wanted.task.model_dump(mode="json")
-    changes = [
-        f"{name}: {_short(name, before.get(name))} -> {_short(name, after[name])}"
-        for name in after
-        if before.get(name) != after[name]
-    ]
-    if changes:
-        return changes
-    if description.typed_search_attributes.get(SPEC_DIGEST) != wanted.digest:
-        return ["settings of the schedule: queue, weight, version or the clock changes it mends"]
-    if current.spec != wanted.schedule.spec or current.policy != wanted.schedule.policy:
-        return ["the schedule was changed in Temporal: restored"]
-    return []
-
-
-def _short(name: str, value: Any) -> str:
-    if name == "triggers" and isinstance(value, list):
-        text = "; ".join(trigger_text(trigger) for trigger in value)
-    else:
-        text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
-
-
-def _ids(key: Key) -> dict[str, str]:
-    return {"tenant_id": key[0], "task_id": key[1]}
-
-
-def _text(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

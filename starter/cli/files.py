@@ -13,7 +13,7 @@ from starter.cli import options
 from starter.cli.output import confirm, console, print_json, progress
 
 if TYPE_CHECKING:
-    from starter.registry import Plan
+    from starter.plan import Plan
 
 Prune = Annotated[
     bool,
@@ -101,7 +101,7 @@ def _change(
     result, seconds = with_temporal(work)
     now = datetime.now(UTC)
     if as_json:
-        print_json(result.as_json(now))
+        print_json(result.as_json())
     else:
         show_plan(console(), result, now, seconds=None if ask is None else seconds)
 

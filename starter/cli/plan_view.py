@@ -9,7 +9,7 @@ from rich.text import Text
 from domain.triggers import zone_of
 from starter.cli.output import plain
 from starter.cli.times import also_utc, clock, relative
-from starter.registry import Change, Plan, Wanted
+from starter.plan import Change, Plan, Wanted
 
 MOST_SHOWN = 100
 """Tasks of one kind on a screen; deletions are all shown."""

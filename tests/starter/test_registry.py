@@ -13,7 +13,8 @@ from domain.task import Task
 from shared.calls import Advance
 from shared.compiled import compiled_spec
 from starter import registry
-from starter.registry import Plan, carry_out, listed, make_plan
+from starter.plan import Plan
+from starter.registry import carry_out, listed, make_plan
 from tests.starter.harness import eventually_async
 
 QUEUE = "nobody-works-here"

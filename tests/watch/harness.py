@@ -15,7 +15,8 @@ from domain.registration import read_registration
 from domain.task import Task
 from domain.watch import TickInput, TickResult
 from shared.settings import Settings
-from starter.registry import Plan, carry_out, listed, make_plan
+from starter.plan import Plan
+from starter.registry import carry_out, listed, make_plan
 from starter.runs import RunView, list_runs
 from tests.starter.harness import eventually_async
 from tests.workflows.harness import Runs, succeed
