@@ -4,6 +4,7 @@ Fixtures start what they stand for when a test first asks: pure tests start no p
 """
 
 import atexit
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -27,6 +28,10 @@ from shared.settings import ROOT
 
 POLICY_FILE = ROOT / "config/tasks/default_policy.yaml"
 TEMPORAL_BINARY = Path(sys.executable).parent / "temporal"
+
+# Started in the background by a script, a test run ignores SIGINT, and so would all its children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _exit_codes: list[int] = []
 
