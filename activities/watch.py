@@ -35,6 +35,7 @@ MOST_FIRES = 50_000
 SETTLING = timedelta(minutes=10)
 """After a task was registered or changed: whether its schedule was there already is looked up."""
 HEARTBEAT_SECONDS = 5.0
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +173,11 @@ class _Judging:
 
     async def _listed(self, after: datetime, until: datetime) -> dict[str, SeenRun]:
         """The runs that schedules made for these nominal times."""
+        # On SQLite the very second of a bound may be left out: ask for one more on each side.
         query = (
             f"WorkflowType = '{TASK_RUN}' "
-            f"AND TemporalScheduledStartTime >= '{after.isoformat()}' "
-            f"AND TemporalScheduledStartTime <= '{until.isoformat()}'"
+            f"AND TemporalScheduledStartTime >= '{(after - _SECOND).isoformat()}' "
+            f"AND TemporalScheduledStartTime <= '{(until + _SECOND).isoformat()}'"
         )
         found: dict[str, SeenRun] = {}
         async for execution in self._client.list_workflows(query, page_size=1000):
