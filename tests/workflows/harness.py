@@ -25,7 +25,7 @@ from temporalio.worker import Worker
 from activities.errors import attempt_failed
 from domain.attributes import EXECUTE_PLUGIN, TASK_RUN
 from domain.ids import manual_run_id, run_id_prefix, schedule_id, scheduled_run_id
-from domain.run import ExecuteInput, ExecuteResult, ManualFire, TaskRunInput, TaskRunResult
+from domain.run import ExecuteInput, ExecuteResult, Finding, ManualFire, TaskRunInput, TaskRunResult
 from domain.states import RunState
 from domain.task import IntervalTrigger, Task
 from tests.conftest import task_of
@@ -168,6 +168,19 @@ class Runs:
             TASK_RUN,
             TaskRunInput(task=task, manual=fire),
             id=manual_run_id(task.tenant_id, task.task_id, "1"),
+            task_queue=self.queue,
+            result_type=TaskRunResult,
+        )
+
+    async def start_found(self, task: Task, status: RunState | None = None) -> Handle:
+        """Start a run as the watch does: late, or with a status only to say what became of it."""
+        at = datetime(2026, 11, 23, 2, tzinfo=UTC)
+        return await self.client.start_workflow(
+            TASK_RUN,
+            TaskRunInput(
+                task=task, finding=Finding(nominal_time=at, reason="why it was not", status=status)
+            ),
+            id=scheduled_run_id(task.tenant_id, task.task_id, at),
             task_queue=self.queue,
             result_type=TaskRunResult,
         )
