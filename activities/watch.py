@@ -15,7 +15,7 @@ from activities.absent_fires import AbsentFires, counted, seen_run
 from activities.registered import Known, Registered
 from activities.schedule_check import Checked, ScheduleCheck
 from domain.agenda import Agenda, Fire
-from domain.attributes import TASK_RUN, WATCH, WATCH_TICK
+from domain.attributes import TASK_RUN, WATCH_TICK
 from domain.ids import parse_run_id, scheduled_run_id
 from domain.watch import (
     MOST_FINDINGS,
@@ -24,9 +24,9 @@ from domain.watch import (
     TickInput,
     TickResult,
     Verdict,
-    WatchResult,
     judge_run,
 )
+from shared.watch import last_watch
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +35,7 @@ MOST_FIRES = 50_000
 SETTLING = timedelta(minutes=10)
 """After a task was registered or changed: whether its schedule was there already is looked up."""
 HEARTBEAT_SECONDS = 5.0
+_SECOND = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,10 @@ class WatchActivities:
         """The same outside an activity, as benchmarks call it."""
         began = time.perf_counter()
         checked = await self._schedules.run(request.now)
-        after = request.after or await self._last_watermark() or request.until
+        after = request.after
+        if after is None:  # somebody deleted the watch's schedule, and its memory with it
+            last = await last_watch(self._client)
+            after = last.watermark if last else request.until
         fires = await asyncio.to_thread(self._due, after, request.until)
         agenda = self._agenda
         watermark = max(after, agenda.position if agenda else after)
@@ -98,17 +102,6 @@ class WatchActivities:
             self._agenda = Agenda(after, self._registered.namespace_id)
         self._agenda.sync({key: known.spans for key, known in self._registered.tasks.items()})
         return self._agenda.take(until, MOST_FIRES)
-
-    async def _last_watermark(self) -> datetime | None:
-        """Of the last watch there was, when its schedule has forgotten: somebody deleted it."""
-        query = f"WorkflowType = '{WATCH}' AND ExecutionStatus = 'Completed'"
-        async for execution in self._client.list_workflows(query, limit=1):
-            handle = self._client.get_workflow_handle(
-                execution.id, run_id=execution.run_id, result_type=WatchResult
-            )
-            last: WatchResult = await handle.result()
-            return last.watermark
-        return None
 
 
 class _Judging:
@@ -173,10 +166,11 @@ class _Judging:
 
     async def _listed(self, after: datetime, until: datetime) -> dict[str, SeenRun]:
         """The runs that schedules made for these nominal times."""
+        # On SQLite the very second of a bound may be left out: ask for one more on each side.
         query = (
             f"WorkflowType = '{TASK_RUN}' "
-            f"AND TemporalScheduledStartTime >= '{after.isoformat()}' "
-            f"AND TemporalScheduledStartTime <= '{until.isoformat()}'"
+            f"AND TemporalScheduledStartTime >= '{(after - _SECOND).isoformat()}' "
+            f"AND TemporalScheduledStartTime <= '{(until + _SECOND).isoformat()}'"
         )
         found: dict[str, SeenRun] = {}
         async for execution in self._client.list_workflows(query, page_size=1000):

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -17,15 +17,20 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from domain.duration import format_duration
+from domain.ids import WATCH_SCHEDULE_ID
 from domain.problems import InvalidInput
+from shared.calls import is_missing
 from shared.errors import TaskflowError, TemporalUnreachable
 from shared.policy import load_policy
 from shared.search_attributes import missing_search_attributes
 from shared.settings import Settings
 from shared.temporal import address
+from shared.watch import last_watch
 from starter.rpc import reach
 
 LEAST_RETENTION = timedelta(days=3)
+LONGEST_SILENCE = timedelta(minutes=3)
+"""Of the watch, which looks every minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     for check in (_namespace, _search_attributes):
         yield await check(client)
     yield await _workers(client, settings.task_queue)
+    yield await check_watch(client, datetime.now(UTC))
 
 
 def _policy(settings: Settings) -> Check:
@@ -132,3 +138,32 @@ async def _workers(client: Client, task_queue: str) -> Check:
             return Check(name, False, f"no worker polls the task queue {task_queue!r}", fix)
         pollers = max(pollers, len(found.pollers))
     return Check(name, True, f"{pollers} polling the task queue {task_queue!r}")
+
+
+async def check_watch(client: Client, now: datetime) -> Check:
+    """When the watch looked last, and what it found."""
+    name, fix = "watch", "start `taskflow worker`: it makes the watch look every minute"
+    try:
+        schedule = await client.get_schedule_handle(WATCH_SCHEDULE_ID).describe()
+        last = await last_watch(client)
+    except RPCError as error:
+        detail = "it is not scheduled" if is_missing(error) else error.message
+        return Check(name, False, detail, fix)
+    if schedule.schedule.state.paused:
+        resume = f"unpause the schedule {WATCH_SCHEDULE_ID} in Temporal"
+        return Check(name, False, "somebody paused it in Temporal", resume)
+    seen = last.ticked_at if last else schedule.info.created_at
+    silence = format_duration(timedelta(seconds=round((now - seen).total_seconds())))
+    if now - seen > LONGEST_SILENCE:
+        return Check(name, False, f"has not looked for {silence}", fix)
+    if last is None:
+        return Check(name, True, "scheduled, and has not looked yet")
+    numbers = ", ".join(
+        f"{number} {count}"
+        for count in ("due", "late", "started", "missed", "skipped", "restored", "reported")
+        if (number := getattr(last.tick, count)) or count == "due"
+    )
+    detail = f"looked {silence} ago: {numbers}"
+    if last.tick.reported:
+        return Check(name, False, f"{detail}. {last.findings[0]}", "see the log of the worker")
+    return Check(name, True, detail)

@@ -25,7 +25,7 @@ from temporalio.worker import Worker
 from activities.errors import attempt_failed
 from domain.attributes import EXECUTE_PLUGIN, TASK_RUN
 from domain.ids import manual_run_id, run_id_prefix, schedule_id, scheduled_run_id
-from domain.run import ExecuteInput, ExecuteResult, ManualFire, TaskRunInput, TaskRunResult
+from domain.run import ExecuteInput, ExecuteResult, Finding, ManualFire, TaskRunInput, TaskRunResult
 from domain.states import RunState
 from domain.task import IntervalTrigger, Task
 from tests.conftest import task_of
@@ -178,6 +178,18 @@ class Runs:
             TASK_RUN,
             TaskRunInput(task=task),
             id=scheduled_run_id(task.tenant_id, task.task_id, datetime.now(UTC)),
+            task_queue=self.queue,
+            result_type=TaskRunResult,
+        )
+
+    async def start_found(self, task: Task, status: RunState | None = None) -> Handle:
+        """Start a run as the watch does: late, or with a status only to say what became of it."""
+        at = datetime(2026, 11, 23, 2, tzinfo=UTC)
+        finding = Finding(scheduled_time=at, reason="why it was not", status=status)
+        return await self.client.start_workflow(
+            TASK_RUN,
+            TaskRunInput(task=task, finding=finding),
+            id=scheduled_run_id(task.tenant_id, task.task_id, at),
             task_queue=self.queue,
             result_type=TaskRunResult,
         )

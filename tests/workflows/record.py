@@ -1,7 +1,8 @@
-"""`python -m tests.workflows.record`: write the histories that the replay tests read.
+"""`python -m tests.workflows.record`: write the histories that the replay tests read and lack.
 
-Record again only when a change of `TaskRun` cannot be made compatible with runs that are open, and
-then say so in the change: until it is released, the old histories are what runs in production.
+Delete one to record it again, but only when a change of its workflow cannot be made compatible with
+what is open, and then say so in the change: until it is released, the old histories are what runs
+in production.
 """
 
 import asyncio
@@ -13,9 +14,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from domain.attributes import REGISTRY, WATCH
+from domain.ids import registry_id
+from domain.registry import Put, Remove, SetPaused, Snapshot
 from domain.run import ManualFire
+from domain.states import RunState
+from shared.leave import leave
+from shared.registry import put_of, watch_queue
+from shared.settings import Settings
 from tests.conftest import start_temporal
 from tests.workflows.harness import Handle, Runs, ended, fail, skip, stay_open, succeed
+from worker.watch import build_watch_worker
 
 HISTORIES = Path(__file__).parent / "histories"
 _QUICK = "retry: {max_attempts: 2, initial_interval: 100ms, max_interval: 100ms}\n"
@@ -70,6 +79,40 @@ async def _in_a_blackout(runs: Runs) -> Handle:
     return await runs.fire(task)
 
 
+async def _late(runs: Runs) -> Handle:
+    return await runs.start_found(runs.script(succeed(), task_id="late"))
+
+
+async def _missed(runs: Runs) -> Handle:
+    return await runs.start_found(runs.script(succeed(), task_id="missed"), RunState.MISSED)
+
+
+async def _registry(runs: Runs) -> Handle:
+    """Every signal there is."""
+    at = datetime(2026, 11, 23, 2, tzinfo=UTC)
+    tasks = [
+        put_of(runs.script(task_id=f"t{n}"), weight=1.0, digest="1", task_queue="q")[1]
+        for n in range(3)
+    ]
+    handle = await runs.client.start_workflow(
+        REGISTRY,
+        Snapshot(),
+        id=registry_id("acme", 1),
+        task_queue=watch_queue(runs.queue),
+        start_signal="put",
+        start_signal_args=[Put(at=at, tasks=tasks)],
+    )
+    await handle.signal("set_paused", SetPaused(at=at, task_ids=["t0"], paused=True, note="by ann"))
+    await handle.signal("remove", Remove(at=at, task_ids=["t1"]))
+    await handle.query("snapshot")
+    await handle.terminate()
+    return handle
+
+
+async def _watch(runs: Runs) -> Handle:
+    return await runs.client.start_workflow(WATCH, id="watch", task_queue=watch_queue(runs.queue))
+
+
 STORIES: dict[str, Callable[[Runs], Awaitable[Handle]]] = {
     "success": _success,
     "retried": _retried,
@@ -80,7 +123,14 @@ STORIES: dict[str, Callable[[Runs], Awaitable[Handle]]] = {
     "manual": _manual,
     "scheduled": _scheduled,
     "in_a_blackout": _in_a_blackout,
+    "late": _late,
+    "missed": _missed,
 }
+OTHER_STORIES: dict[str, Callable[[Runs], Awaitable[Handle]]] = {
+    "registry": _registry,
+    "watch": _watch,
+}
+"""Those of workflows that are not runs."""
 
 
 def _without_traces(value: Any) -> Any:
@@ -95,13 +145,16 @@ async def record() -> None:
     HISTORIES.mkdir(exist_ok=True)
     async with await start_temporal(identity="recorder") as environment:
         runs = Runs(environment.client)
-        async with runs.worker():
-            for name, story in STORIES.items():
+        settings = Settings(task_queue=runs.queue)
+        async with runs.worker(), build_watch_worker(environment.client, settings):
+            for name, story in (STORIES | OTHER_STORIES).items():
+                file = HISTORIES / f"{name}.json"
+                if file.exists():  # it stands for runs that are open somewhere
+                    continue
                 handle = await story(runs)
                 await ended(handle)
                 history = (await handle.fetch_history()).to_json_dict()
                 document = {"workflow_id": handle.id, "history": _without_traces(history)}
-                file = HISTORIES / f"{name}.json"
                 file.write_text(json.dumps(document, indent=1) + "\n")
                 sys.stdout.write(f"{file.name}: {len(history['events'])} events\n")
 
@@ -109,3 +162,4 @@ async def record() -> None:
 if __name__ == "__main__":
     logging.getLogger("temporalio").setLevel(logging.CRITICAL)  # the failures are on purpose
     asyncio.run(record())
+    leave(0)

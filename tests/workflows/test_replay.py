@@ -12,9 +12,11 @@ from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
 from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
-from tests.workflows.record import HISTORIES, STORIES
+from tests.workflows.record import HISTORIES, OTHER_STORIES, STORIES
 from worker.build import sandboxed_runner
+from workflows.registry import Registry
 from workflows.task_run import TaskRun
+from workflows.watch import Watch
 
 
 def _history(name: str) -> WorkflowHistory:
@@ -33,13 +35,19 @@ async def _replay(workflow: type, name: str) -> None:
 
 def test_every_story_is_recorded() -> None:
     """Each way for a run to end has a history, and no history is left over."""
-    assert {file.stem for file in HISTORIES.glob("*.json")} == STORIES.keys()
+    assert {file.stem for file in HISTORIES.glob("*.json")} == (STORIES | OTHER_STORIES).keys()
 
 
 @pytest.mark.parametrize("name", STORIES)
 async def test_recorded_runs_replay(name: str) -> None:
     """Today's code makes the same decisions from the same events."""
     await _replay(TaskRun, name)
+
+
+@pytest.mark.parametrize(("name", "workflow"), [("registry", Registry), ("watch", Watch)])
+async def test_recorded_registries_and_watches_replay(name: str, workflow: type) -> None:
+    """Registries are open for ever: code that cannot follow one would end its memory."""
+    await _replay(workflow, name)
 
 
 @pytest.mark.parametrize("changed", [TimerFirst, OtherActivity, NothingAtAll])
