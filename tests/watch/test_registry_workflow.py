@@ -58,6 +58,7 @@ async def test_signals_survive_continue_as_new(
         f"AND WorkflowId STARTS_WITH 'registry/{tenant}/'"
     )
     assert [run.id async for run in runs], "at least one went on as new"
+    await forget(watched.client, [(tenant, task.task_id) for task in given])
 
 
 async def test_a_shard_holds_its_own_tasks_whole(watched: Watched) -> None:
@@ -70,6 +71,7 @@ async def test_a_shard_holds_its_own_tasks_whole(watched: Watched) -> None:
     entry = shard.entries[task.task_id]
     assert (entry.task, entry.weight, entry.paused) == (put[1].task, 0.5, False)
     assert before <= entry.stretches[0].since <= datetime.now(UTC)
+    await forget(watched.client, [("whole", task.task_id)])
 
 
 async def test_nothing_to_forget_is_no_error(watched: Watched) -> None:
