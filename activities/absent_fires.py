@@ -49,10 +49,11 @@ _RECORDED = set(RECORDS.values())
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What became of a fire, and of `more` that share its record."""
+    """What became of a fire; and `more` fires of the same record, which came to `decided`."""
 
     run_id: str
     verdict: Verdict
+    decided: Verdict
     more: int = 0
 
 
@@ -127,7 +128,7 @@ class AbsentFires:
         if decision.verdict is Verdict.STARTED:
             self._open[key] = run_id
         verdict = await self._start(run_id, decision, known)
-        return Settled(run_id, verdict, decision.more)
+        return Settled(run_id, verdict, decision.verdict, decision.more)
 
     async def _start(self, run_id: str, decision: Decision, known: Known) -> Verdict:
         """Temporal refuses a second run of an id: what the list did not show yet is found so."""
@@ -194,7 +195,5 @@ def counted(settled: Iterable[Settled]) -> dict[str, int]:
     numbers: defaultdict[str, int] = defaultdict(int)
     for one in settled:
         numbers[one.verdict] += 1
-        # The rest shares the verdict that its record was made for, whatever the record's fire was.
-        if one.more:
-            numbers[one.verdict if one.verdict in RECORDS else Verdict.MISSED] += one.more
+        numbers[one.decided] += one.more
     return dict(numbers)

@@ -14,7 +14,7 @@ from domain.ids import parse_registry_id, registry_id
 from domain.registry import Entry, Snapshot, shard_of, unpack_task
 from domain.task import Task
 from shared.calls import at_once
-from shared.registry import read_shard
+from shared.registry import read_shard, watch_queue
 from shared.schedules import (
     Circumstances,
     digest_of,
@@ -85,6 +85,7 @@ class Registered:
     def __init__(self, client: Client, task_queue: str) -> None:
         self._client = client
         self._task_queue = task_queue
+        self._watch_queue = watch_queue(task_queue)
         self._shards: dict[str, _Shard] = {}
         self._fresh: set[str] = set()
         self._reading = asyncio.Lock()
@@ -99,7 +100,8 @@ class Registered:
         changed: list[str] = []
         gone = set(self._shards)
         async for registry in self._client.list_workflows(_OPEN_REGISTRIES, page_size=1000):
-            if parse_registry_id(registry.id):
+            # Those of another task queue need its workers to answer, which may be gone.
+            if parse_registry_id(registry.id) and registry.task_queue == self._watch_queue:
                 gone.discard(registry.id)
                 cached = self._shards.get(registry.id)
                 if cached is None or cached.version != await _version_of(registry):

@@ -185,7 +185,7 @@ class ScheduleCheck:
     async def _adopt(self, key: Key, old: datetime, done: Checked) -> None:
         """A schedule that the registry does not know: one from before it, or a deletion cut off."""
         found = await self._describe(key)
-        if found is None or await self._registered.confirm(key):
+        if found is None:
             return
         action, task = found.schedule.action, task_of(found.schedule)
         digest = found.typed_search_attributes.get(SPEC_DIGEST)
@@ -197,6 +197,8 @@ class ScheduleCheck:
             or action.task_queue != self._task_queue
         ):
             self._foreign.add(key)
+            return
+        if await self._registered.confirm(key):
             return
         removed_at = await self._registered.removed_at(key)
         if removed_at is None:

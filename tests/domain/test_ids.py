@@ -10,8 +10,10 @@ from domain.ids import (
     NAME,
     RunId,
     manual_run_id,
+    parse_registry_id,
     parse_run_id,
     parse_schedule_id,
+    registry_id,
     run_id_prefix,
     schedule_id,
     scheduled_run_id,
@@ -80,3 +82,13 @@ def test_foreign_ids_are_none_of_ours(text: str) -> None:
 def test_foreign_schedules_are_none_of_ours(text: str) -> None:
     """A schedule that is not named as ours are is not ours."""
     assert parse_schedule_id(text) is None
+
+
+@given(_NAMES, st.integers(0, 999))
+def test_registry_ids_read_back(tenant: str, shard: int) -> None:
+    """A registry is found by its tenant and shard, and is neither a run nor a schedule."""
+    text = registry_id(tenant, shard)
+    assert parse_registry_id(text) == (tenant, shard)
+    assert parse_run_id(text) is None
+    assert parse_schedule_id(text) is None
+    assert parse_registry_id(schedule_id(tenant, "3")) is None

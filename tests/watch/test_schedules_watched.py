@@ -7,6 +7,7 @@ from temporalio.client import ScheduleIntervalSpec, ScheduleUpdate, ScheduleUpda
 from domain.states import RunState
 from shared.registry import forget
 from starter import control
+from starter.registry import listed
 from tests.starter.harness import eventually_async
 from tests.watch.harness import Watched, look, own
 
@@ -70,14 +71,14 @@ async def test_a_deleted_task_does_not_come_back(watched: Watched) -> None:
     """The registry forgets first: the watch makes nothing again that was deleted on purpose."""
     task = await watched.register()
     await control.delete(watched.client, task.tenant_id, task.task_id)
-    now = just_now()
-    tick = await look(watched.watch(), now, now)
-    assert own(tick, task) == []
 
     async def gone() -> bool:
-        return task.tenant_id not in str(await watched.client.list_schedules())
+        return not await listed(watched.client, [task.tenant_id])
 
     await eventually_async(gone)
+    tick = await look(watched.watch(), just_now(), just_now())
+    assert own(tick, task) == []
+    assert await gone()
 
 
 async def test_a_foreign_pause_is_reported_and_its_fires_are_shown_as_skipped(
