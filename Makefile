@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench dev clean lock
+.PHONY: help demo test soak lint bench dev clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo: $(READY) ## run example tasks on a real Temporal server and check every ru
 
 test: $(READY) ## all tests, on a real Temporal server
 	@$(BIN)/python -m pytest
+
+soak: $(READY) ## the tests that take minutes
+	@$(BIN)/python -m pytest -m soak
 
 lint: $(READY) ## ruff, mypy and the import layers
 	@$(BIN)/ruff check .

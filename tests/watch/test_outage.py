@@ -3,10 +3,7 @@
 import asyncio
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,14 +11,11 @@ from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain.document import Document
-from domain.ids import WATCH_SCHEDULE_ID
 from domain.policy import Policy
 from domain.registration import read_registration
 from domain.states import RunState
 from domain.triggers import task_times
-from domain.watch import GRACE
 from sandbox.client import SandboxClient
-from shared.settings import ROOT
 from shared.watch import last_watch
 from starter.dev.ports import HOST, Wanted, settle
 from starter.dev.server import server_command, wait_until_serving
@@ -29,43 +23,11 @@ from starter.doctor import check_watch
 from starter.registry import carry_out, make_plan
 from starter.runs import RunView, list_runs
 from tests.conftest import TEMPORAL_BINARY
-from tests.starter.harness import OWN, eventually_async
+from tests.starter.harness import eventually_async
+from tests.watch.processes import looked, process
 
 QUEUE = "outage"
 DOWN = timedelta(seconds=32)
-
-
-@contextmanager
-def process(log: Path, *command: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A child in a session of its own, gone at the end."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
-    with log.open("ab") as output:
-        child = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env={**clean, **environment},
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait(10)
-
-
-async def looked(client: Client, until: datetime) -> None:
-    """Have the watch look until it has judged everything up to an instant."""
-
-    async def far_enough() -> bool:
-        last = await last_watch(client)
-        return last is not None and last.watermark >= until
-
-    old_enough = until + GRACE + timedelta(seconds=1) - datetime.now(UTC)
-    await asyncio.sleep(max(0.0, old_enough.total_seconds()))
-    await client.get_schedule_handle(WATCH_SCHEDULE_ID).trigger()
-    await eventually_async(far_enough, within=60)
 
 
 async def test_every_fire_of_an_outage_runs_once_or_is_shown_as_missed(
