@@ -3,12 +3,8 @@
 import asyncio
 import os
 import signal
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain.document import Document
 from domain.policy import Policy
@@ -17,14 +13,11 @@ from domain.states import RunState
 from domain.triggers import task_times
 from sandbox.client import SandboxClient
 from shared.watch import last_watch
-from starter.dev.ports import HOST, Wanted, settle
-from starter.dev.server import server_command, wait_until_serving
 from starter.doctor import check_watch
 from starter.registry import carry_out, make_plan
 from starter.runs import RunView, list_runs
-from tests.conftest import TEMPORAL_BINARY
 from tests.starter.harness import eventually_async
-from tests.watch.processes import looked, process
+from tests.watch.processes import looked, process, setting, single_effects
 
 QUEUE = "outage"
 DOWN = timedelta(seconds=32)
@@ -34,21 +27,13 @@ async def test_every_fire_of_an_outage_runs_once_or_is_shown_as_missed(
     policy: Policy, plugin: SandboxClient, plugin_url: str, tmp_path: Path
 ) -> None:
     """Before, during and after: no nominal time is without a run, and no work is done twice."""
-    [port] = settle([Wanted("temporal", "", 0)])
-    address = f"{HOST}:{port}"
-    command = server_command(TEMPORAL_BINARY, port=port, ui_port=None, db=tmp_path / "t.db")
-    worker = {
-        "TEMPORAL_ADDRESS": address,
-        "TASKFLOW_TASK_QUEUE": QUEUE,
-        "TASKFLOW_PLUGIN_URL": plugin_url,
-    }
+    place = setting(tmp_path, plugin_url, QUEUE)
     said = {"tenant_id": "acme", "task_id": "often", "plugin_id": "p", "overlap": "allow"}
     said |= {"triggers": [{"every": "10s"}], "catchup": "10s"}  # type: ignore[dict-item]
     registration = read_registration(Document({"tasks": [said]}), policy)
-    with process(tmp_path / "worker.log", sys.executable, "-m", "worker", **worker):
-        with process(tmp_path / "server.log", *command) as server:
-            await wait_until_serving(address)
-            client = await Client.connect(address, data_converter=pydantic_data_converter)
+    with process(tmp_path / "worker.log", *place.worker, **place.environment):
+        with process(tmp_path / "server.log", *place.server) as server:
+            client = await place.client()
             plan = await make_plan(client, registration, task_queue=QUEUE)
             await carry_out(client, plan)
             began = (await client.get_schedule_handle("task/acme/often").describe()).info.created_at
@@ -57,10 +42,9 @@ async def test_every_fire_of_an_outage_runs_once_or_is_shown_as_missed(
             server.wait()
             killed = datetime.now(UTC)
         await asyncio.sleep(DOWN.total_seconds())
-        with process(tmp_path / "server.log", *command):
-            await wait_until_serving(address)
+        with process(tmp_path / "server.log", *place.server):
+            client = await place.client()
             back = datetime.now(UTC)
-            client = await Client.connect(address, data_converter=pydantic_data_converter)
             await looked(client, back)
             due = list(task_times(registration.tasks[0], after=began, until=back))
             runs: dict[datetime, RunView] = {}
@@ -78,13 +62,10 @@ async def test_every_fire_of_an_outage_runs_once_or_is_shown_as_missed(
             assert all("the task's catchup is 10s" in (runs[at].reason or "") for at in missed)
             ran = {runs[at].run_id for at in due if at not in missed}
             assert {runs[at].status for at in due if at not in missed} == {RunState.SUCCESS}
-            effects: dict[str, set[int | None]] = {}
-            for delivery in await plugin.deliveries():
-                effects.setdefault(delivery.key, set()).add(delivery.effect)
             # A call whose answer the dead server never recorded comes again, under the same key.
-            assert all(len(found) == 1 for found in effects.values())
-            assert ran <= effects.keys()
-            assert not {runs[at].run_id for at in missed} & effects.keys()
+            done = single_effects(await plugin.deliveries())
+            assert ran <= done
+            assert not {runs[at].run_id for at in missed} & done
             last = await last_watch(client)
             assert last
             totals = last.totals

@@ -3,13 +3,10 @@
 import asyncio
 import os
 import signal
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain.document import Document
 from domain.policy import Policy
@@ -18,13 +15,10 @@ from domain.states import RunState
 from domain.triggers import task_times
 from sandbox.client import SandboxClient
 from shared.watch import last_watch
-from starter.dev.ports import HOST, Wanted, settle
-from starter.dev.server import server_command, wait_until_serving
 from starter.registry import carry_out, make_plan
 from starter.runs import RunView, list_runs
-from tests.conftest import TEMPORAL_BINARY
 from tests.starter.harness import eventually_async
-from tests.watch.processes import looked, process
+from tests.watch.processes import looked, process, setting, single_effects
 
 QUEUE = "worker-down"
 DOWN = timedelta(minutes=2)
@@ -35,22 +29,13 @@ async def test_every_fire_of_two_minutes_without_a_worker_runs_once_and_late(
     policy: Policy, plugin: SandboxClient, plugin_url: str, tmp_path: Path
 ) -> None:
     """The backlog drains when a worker is back; each fire is on time or late, none is missed."""
-    [port] = settle([Wanted("temporal", "", 0)])
-    address = f"{HOST}:{port}"
-    command = server_command(TEMPORAL_BINARY, port=port, ui_port=None, db=tmp_path / "t.db")
-    environment = {
-        "TEMPORAL_ADDRESS": address,
-        "TASKFLOW_TASK_QUEUE": QUEUE,
-        "TASKFLOW_PLUGIN_URL": plugin_url,
-    }
-    log, worker = tmp_path / "worker.log", (sys.executable, "-m", "worker")
+    place, log = setting(tmp_path, plugin_url, QUEUE), tmp_path / "worker.log"
     task = {"tenant_id": "acme", "task_id": "often", "plugin_id": "p", "overlap": "allow"}
     tasks = {"tasks": [task | {"triggers": [{"every": "10s"}]}]}
     registration = read_registration(Document(tasks), policy)
-    with process(tmp_path / "server.log", *command):
-        await wait_until_serving(address)
-        client = await Client.connect(address, data_converter=pydantic_data_converter)
-        with process(log, *worker, **environment) as first:
+    with process(tmp_path / "server.log", *place.server):
+        client = await place.client()
+        with process(log, *place.worker, **place.environment) as first:
             plan = await make_plan(client, registration, task_queue=QUEUE)
             await carry_out(client, plan)
             began = (await client.get_schedule_handle("task/acme/often").describe()).info.created_at
@@ -58,7 +43,7 @@ async def test_every_fire_of_two_minutes_without_a_worker_runs_once_and_late(
             os.kill(first.pid, signal.SIGKILL)
         await asyncio.sleep(DOWN.total_seconds())
         back = datetime.now(UTC)
-        with process(log, *worker, **environment):
+        with process(log, *place.worker, **place.environment):
             due = list(task_times(registration.tasks[0], after=began, until=back))
             assert len(due) >= 12
             runs: dict[datetime, RunView] = {}
@@ -71,11 +56,8 @@ async def test_every_fire_of_two_minutes_without_a_worker_runs_once_and_late(
 
             await eventually_async(all_ended, within=60)
             assert {runs[at].status for at in due} == {RunState.SUCCESS}
-            effects: dict[str, set[int | None]] = {}
-            for delivery in await plugin.deliveries():
-                effects.setdefault(delivery.key, set()).add(delivery.effect)
-            assert all(len(found) == 1 for found in effects.values())
-            assert {runs[at].run_id for at in due} <= effects.keys()
+            done = single_effects(await plugin.deliveries())
+            assert {runs[at].run_id for at in due} <= done
             await looked(client, back)
             last = await last_watch(client)
             assert last
