@@ -26,6 +26,7 @@ from domain.watch import (
     Verdict,
     judge_run,
 )
+from shared.metrics import WatchMetrics
 from shared.watch import last_watch
 
 log = structlog.get_logger(__name__)
@@ -51,9 +52,10 @@ class WatchOptions:
 class WatchActivities:
     """One instance for a worker: it remembers the registries between ticks."""
 
-    def __init__(self, client: Client, options: WatchOptions) -> None:
+    def __init__(self, client: Client, options: WatchOptions, metrics: WatchMetrics) -> None:
         self._client = client
         self._options = options
+        self._metrics = metrics
         self._registered = Registered(client, options.task_queue)
         self._schedules = ScheduleCheck(
             client, self._registered, task_queue=options.task_queue, unpause=options.unpause
@@ -86,6 +88,7 @@ class WatchActivities:
             waiting=waiting,
             findings=checked.findings[:MOST_FINDINGS],
         )
+        self._metrics.count(result.counts)
         log.info(
             "watch tick",
             action="watch_tick",

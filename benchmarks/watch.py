@@ -26,7 +26,7 @@ from shared.settings import Settings, get_settings
 from starter.dev.options import DevOptions
 from starter.dev.stack import dev_stack
 from starter.registry import carry_out, make_plan
-from worker.watch import build_watch_worker
+from worker.watch import build_watch_worker, watch_metrics
 
 TASKS, TICKS = 10_000, 4
 QUEUE = "watch-bench"
@@ -63,7 +63,7 @@ async def measure(count: int, ticks: int) -> dict[str, Any]:
                 await carry_out(client, await make_plan(client, registration, task_queue=QUEUE))
                 applied = time.perf_counter() - began
                 await asyncio.sleep(5)
-                watch = WatchActivities(client, WatchOptions(QUEUE))
+                watch = WatchActivities(client, WatchOptions(QUEUE), watch_metrics())
                 found, after = list[dict[str, float]](), datetime.now(UTC) - GRACE
                 for _ in range(ticks):
                     await asyncio.sleep(PERIOD.total_seconds())

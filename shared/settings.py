@@ -46,6 +46,10 @@ class Settings(BaseSettings):
     watch_unpause: bool = Field(
         False, description="Whether it resumes what was paused in Temporal, and not by taskflow"
     )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of a worker's Prometheus metrics; none if left out"
+    )
+    metrics_address: str = Field("127.0.0.1", description="Address that the metrics listen on")
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     flag_task_scheduler_v3: bool | None = Field(None, description="Overrides the policy file")

@@ -15,6 +15,7 @@ from temporalio.worker import Worker
 
 from activities.plugin import PluginActivities
 from shared.errors import TemporalUnreachable
+from shared.metrics import serve_metrics
 from shared.policy import PolicyFlags
 from shared.search_attributes import register_search_attributes
 from shared.settings import Settings
@@ -59,6 +60,8 @@ async def run_worker(settings: Settings) -> None:
     client = await _connect(settings, stop)
     if client is None:
         return
+    if settings.metrics_port:
+        _serve_metrics(settings.metrics_port, settings.metrics_address)
     async with (
         http_client() as http,
         build_worker(client, settings, http),
@@ -68,6 +71,14 @@ async def run_worker(settings: Settings) -> None:
         say_ready()
         await stop.wait()
         log.info("worker stopping", action="worker_stopping")
+
+
+def _serve_metrics(port: int, address: str) -> None:
+    """Metrics never keep a worker from working: a port that is taken is said, and that is all."""
+    try:
+        serve_metrics(port, address)
+    except OSError as error:
+        log.error("no metrics", action="metrics_failed", reason=str(error))  # noqa: TRY400 - a line
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from functools import cache
 
 import structlog
 from temporalio.client import (
@@ -20,6 +21,7 @@ from temporalio.worker import Worker
 from activities.watch import WatchActivities, WatchOptions
 from domain.attributes import WATCH
 from domain.ids import WATCH_ID, WATCH_SCHEDULE_ID
+from shared.metrics import WatchMetrics
 from shared.registry import watch_queue
 from shared.settings import Settings
 from worker.build import new_worker
@@ -33,6 +35,12 @@ CATCHUP = timedelta(minutes=1)
 """The watch catches up by its watermark, so that ticks of the past are of no use to it."""
 
 
+@cache
+def watch_metrics() -> WatchMetrics:
+    """Those of this process: a name can be registered once."""
+    return WatchMetrics()
+
+
 def build_watch_worker(client: Client, settings: Settings) -> Worker:
     """Registries and the watch on slots of their own: no plugin that hangs delays them."""
     options = WatchOptions(
@@ -41,7 +49,7 @@ def build_watch_worker(client: Client, settings: Settings) -> Worker:
         records_per_second=settings.watch_records_per_second,
         unpause=settings.watch_unpause,
     )
-    watch = WatchActivities(client, options)
+    watch = WatchActivities(client, options, watch_metrics())
     return new_worker(
         client,
         task_queue=watch_queue(settings.task_queue),

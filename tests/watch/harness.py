@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from prometheus_client import CollectorRegistry
 from temporalio.client import Client, ScheduleHandle
 
 from activities.watch import WatchActivities, WatchOptions
@@ -14,6 +15,7 @@ from domain.policy import Policy
 from domain.registration import read_registration
 from domain.task import Task
 from domain.watch import TickInput, TickResult
+from shared.metrics import WatchMetrics
 from shared.settings import Settings
 from starter.plan import Plan
 from starter.registry import carry_out, listed, make_plan
@@ -38,7 +40,7 @@ class Watched:
         """A watch as a worker that has just started has it."""
         fast = {"starts_per_second": 500.0, "records_per_second": 500.0}
         given = WatchOptions(task_queue=self.settings.task_queue, **(fast | options))
-        return WatchActivities(self.client, given)
+        return WatchActivities(self.client, given, WatchMetrics(CollectorRegistry()))
 
     async def register(self, **fields: Any) -> Task:
         """Apply one task, its plugin succeeding, and wait until the lists show it."""

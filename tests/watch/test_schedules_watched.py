@@ -6,6 +6,7 @@ from temporalio.client import ScheduleIntervalSpec, ScheduleUpdate, ScheduleUpda
 
 from domain.states import RunState
 from shared.registry import forget
+from shared.schedules import SPEC_DIGEST, Circumstances, digest_of, schedule_of
 from starter import control
 from starter.registry import listed
 from tests.starter.harness import eventually_async
@@ -149,6 +150,24 @@ async def test_a_changed_schedule_is_set_right(watched: Watched) -> None:
     await eventually_async(restored)
     after = (await watched.schedule(task).describe()).schedule
     assert (after.spec, after.policy) == (before.spec, before.policy)
+
+
+async def test_clock_changes_that_come_near_are_mended(watched: Watched) -> None:
+    """A year on, the watch has the schedule be exact for the two years after that."""
+    cron = {"cron": "30 1,2 * * *", "timezone": "Europe/Berlin"}
+    task = await watched.register(triggers=[cron])
+    later = just_now() + timedelta(days=400)
+    tick = await look(watched.watch(), just_now(), just_now(), now=later)
+    assert own(tick, task) == ["its schedule was not as it should be by now, and is again"]
+
+    wanted = Circumstances(watched.settings.task_queue, later)
+
+    async def mended() -> bool:
+        found = await watched.schedule(task).describe()
+        right = found.typed_search_attributes.get(SPEC_DIGEST) == digest_of(task, 1.0, wanted)
+        return right and found.schedule.spec == schedule_of(task, 1.0, wanted).spec
+
+    await eventually_async(mended)
 
 
 async def test_a_registry_that_was_lost_is_filled_from_the_schedules(watched: Watched) -> None:

@@ -1,0 +1,48 @@
+"""Prometheus metrics of the watch: every one with its unit and meaning, in one place."""
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
+
+from domain.watch import Counts
+
+
+class WatchMetrics:
+    """What became of fires, counted as the watch judges them; times are those of the judging."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"task_scheduler_{name}", text, labels, registry=registry)
+
+        self._due = counter("due_total", "Fires that were due")
+        self._on_time = counter("on_time_total", "Runs that started within 60 s of their time")
+        self._late = counter("late_total", "Runs that started later than that")
+        self._missed = counter(
+            "missed_total", "task.scheduler.missed_total: fires without a run", "reason"
+        )
+        self._skipped = counter("skipped_total", "Fires that a rule skipped")
+        self._started = counter("started_by_watch_total", "Fires that the watch ran late")
+        self._restored = counter("schedules_restored_total", "Schedules made again or set right")
+        self._rate = Gauge(
+            "task_scheduler_on_time_rate",
+            "task.scheduler.on_time_rate: share of the fires judged by this process, 0 to 1",
+            registry=registry,
+        )
+        self._all = Counts()
+
+    def count(self, tick: Counts) -> None:
+        """Add one tick; a run that waited is counted when it is judged."""
+        self._due.inc(tick.due)
+        self._on_time.inc(tick.on_time)
+        self._late.inc(tick.late)
+        self._missed.labels("outside_catchup").inc(tick.missed)
+        self._skipped.inc(tick.skipped)
+        self._started.inc(tick.started)
+        self._restored.inc(tick.restored)
+        self._all = self._all.plus_all(tick)
+        judged = self._all.on_time + self._all.late + self._all.started + self._all.missed
+        if judged:
+            self._rate.set(self._all.on_time / judged)
+
+
+def serve_metrics(port: int, address: str) -> None:
+    """Answer `/metrics` on a port from a thread of its own. Errors: `OSError` for a taken port."""
+    start_http_server(port, addr=address)
