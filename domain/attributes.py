@@ -59,3 +59,27 @@ VERSION_MEMO = "version"
 
 RESTORED_MEMO = "restored"
 """Memo field of a schedule that the watch made again."""
+
+GOVERNOR = "Governor"
+"""Name of the workflow type that decides a tenant's admissions; pinned."""
+
+FORECAST = "Forecast"
+"""Name of the workflow type of a look at what will collide; pinned."""
+
+ASK_GOVERNOR = "ask_governor"
+"""Name of the local activity that asks for admission; pinned."""
+
+RELEASE_GRANT = "release_grant"
+"""Name of the local activity that gives a grant back; pinned."""
+
+RESERVE_CAPACITY = "reserve_capacity"
+"""Name of the activity that reserves capacity outside; pinned."""
+
+RELEASE_CAPACITY = "release_capacity"
+"""Name of the activity that gives a reservation back; pinned."""
+
+FORECAST_TICK = "forecast_tick"
+"""Name of the activity that forecasts and scores; pinned."""
+
+LIMITS_MEMO = "limits"
+"""Memo field of a tenant's first registry: what its runs may hold, a `TenantLimits`."""

@@ -25,6 +25,12 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8089",
         description="Base URL of the plugin runtime; never taken from a task",
     )
+    capacity_url: str | None = Field(
+        None, description="Base URL of the capacity service; without one nothing is reserved"
+    )
+    capacity_timeout: float = Field(
+        10.0, gt=0, le=300, description="Seconds to wait for an answer of the capacity service"
+    )
     policy_file: Path = Field(
         ROOT / "config/tasks/default_policy.yaml", description="Defaults, limits and feature flags"
     )
