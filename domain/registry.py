@@ -4,8 +4,6 @@ Signals carry the sender's clock (`at`): a worker that was down takes them up la
 were expected must not depend on that.
 """
 
-import base64
-import zlib
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -13,11 +11,15 @@ from itertools import groupby
 
 from pydantic import Field
 
+from domain.limits import TenantLimits
+from domain.packing import pack, unpack
 from domain.run import Payload
 from domain.task import Task
 
 SHARDS = 16
 """Shards of a tenant; part of every registry's id, so it never changes."""
+LIMITS_SHARD = 0
+"""The shard that has the tenant's limits too."""
 MOST_BYTES = 1_400_000
 """Of one shard's tasks: Temporal refuses a payload of 2 MB, and would fail the registry for it."""
 MOST_STRETCHES = 5
@@ -89,16 +91,24 @@ class SetPaused(Payload):
     note: str = ""
 
 
+class Configure(Payload):
+    """The signal `configure`: what the tenant's runs may hold from now on. Of shard 0 only."""
+
+    limits: TenantLimits
+
+
 class Snapshot(Payload):
     """A shard as it is: entries and removals by task id.
 
     `left_out` names tasks that had no room: nothing is known of them, and nothing is done to them.
+    `limits` are the tenant's, in its shard 0; None when nobody ever declared any.
     """
 
     version: int = 0
     entries: dict[str, Entry] = Field(default_factory=dict)
     removed: dict[str, datetime] = Field(default_factory=dict)
     left_out: list[str] = Field(default_factory=list)
+    limits: TenantLimits | None = None
 
 
 class Shard:
@@ -109,6 +119,7 @@ class Shard:
         self._entries = dict(snapshot.entries)
         self._removed = dict(snapshot.removed)
         self._left_out = set(snapshot.left_out)
+        self.limits = snapshot.limits
         self._size = sum(entry.size for entry in self._entries.values())
 
     def snapshot(self) -> Snapshot:
@@ -118,7 +129,15 @@ class Shard:
             entries=self._entries,
             removed=self._removed,
             left_out=sorted(self._left_out),
+            limits=self.limits,
         )
+
+    def configure(self, limits: TenantLimits) -> None:
+        """Remember the tenant's limits; what was said earlier and comes later changes nothing."""
+        before, at = self.limits, limits.changed_at
+        if before and before.changed_at and at and at < before.changed_at:
+            return
+        self.limits = limits
 
     def put(self, batch: Put) -> None:
         """Remember tasks. A task that is there keeps whether it is paused."""
@@ -206,17 +225,13 @@ def shard_of(task_id: str) -> int:
 
 def pack_task(task: Task) -> str:
     """A whole task as short ASCII text."""
-    return base64.b64encode(zlib.compress(task.model_dump_json().encode(), 6)).decode()
+    return pack(task.model_dump_json())
 
 
 @lru_cache(maxsize=100_000)
 def unpack_task(text: str) -> Task:
     """`pack_task` backwards; fields of a newer version are left out. Errors: `ValueError`."""
-    try:
-        plain = zlib.decompress(base64.b64decode(text))
-    except zlib.error as error:
-        raise ValueError(f"not a packed task: {error}") from error
-    return Task.model_validate_json(plain, extra="ignore")
+    return Task.model_validate_json(unpack(text), extra="ignore")
 
 
 def batches(puts: list[tuple[str, PutTask]]) -> list[tuple[str, int, list[PutTask]]]:

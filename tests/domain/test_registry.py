@@ -40,7 +40,7 @@ def test_a_task_survives_packing() -> None:
     packed = pack_task(task)
     assert unpack_task(packed) == task
     assert len(packed) < len(task.model_dump_json())
-    with pytest.raises(ValueError, match="not a packed task"):
+    with pytest.raises(ValueError, match="not a packed text"):
         unpack_task("AAAA")
 
 

@@ -1,0 +1,350 @@
+"""The ledger of a tenant: who holds what, who waits, who is next, and why.
+
+Pure: time is an argument, in seconds since 1970. The governor decides with it, the forecast and the
+dry run simulate with it, `why` explains with it.
+
+The rules, in order:
+
+1. A run that holds, holds: asking again answers the same fence.
+2. A run asks for everything that it needs at once and gets all or nothing.
+3. Waiting runs are ordered by when they asked, each priority level below the first counting as
+   `AGEING` seconds later. The order never changes, so whoever waits moves up as time passes.
+4. A run is admitted when everything that it needs is free and not reserved by one before it. What
+   reserves is the first in the order that waits for a dimension: it reserves all that it needs.
+   So large requests are not passed for ever by small ones, and the many behind it block nobody.
+"""
+
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
+
+from domain.decisions import (
+    Blocker,
+    Conflict,
+    Counters,
+    Decision,
+    Granted,
+    Holder,
+    Key,
+    Queued,
+    Refused,
+    Request,
+    warning_of,
+)
+from domain.limits import TenantLimits, impossible, limit_of
+from domain.task import Overlap
+
+MOST_CONFLICTS = 1000
+"""Conflicts that a ledger remembers, for the forecast to score."""
+MOST_NAMED = 3
+"""Runs that a blocker names."""
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The state of one tenant. Every method may be called twice; the second changes nothing."""
+
+    limits: TenantLimits
+    fence: int = 0
+    holders: dict[str, Holder] = field(default_factory=dict)
+    waiting: dict[str, Request] = field(default_factory=dict)
+    counters: Counters = field(default_factory=Counters)
+    conflicts: deque[Conflict] = field(default_factory=lambda: deque(maxlen=MOST_CONFLICTS))
+    used: dict[str, int] = field(default_factory=dict)
+    _order: list[Key] = field(default_factory=list)
+    _lines: dict[tuple[tuple[str, int], ...], list[Key]] = field(default_factory=dict)
+    _of_task: dict[str, set[str]] = field(default_factory=dict)
+    _limits: dict[str, int | None] = field(default_factory=dict)
+    _wake: set[str] = field(default_factory=set)
+    _stop: set[str] = field(default_factory=set)
+
+    def decide(self, request: Request, now: float) -> Decision:
+        """Answer one request."""
+        return self.decide_all([request], now)[0]
+
+    def decide_all(self, requests: Iterable[Request], now: float) -> list[Decision]:
+        """Answer requests that came together, the first in the order first."""
+        requests = list(requests)
+        early: dict[str, Decision | None] = {}
+        entered: list[Request] = []
+        for request in requests:
+            if request.run_id not in early:
+                known = request.run_id in self.waiting
+                early[request.run_id] = self._enter(request, now)
+                if not known and request.run_id in self.waiting:
+                    entered.append(request)
+        self.settle(now)
+        blocked = [request for request in entered if request.run_id in self.waiting]
+        for request in blocked:
+            early[request.run_id] = self._meet_conflict(request, now)
+        if any(early[request.run_id] for request in blocked):  # they may have kept others out
+            self.settle(now)
+        return [early[r.run_id] or self._answer(r) for r in requests]
+
+    def release(self, run_id: str, now: float) -> bool:
+        """A run has ended, or waits no longer; whether it was known. Who can go then, goes."""
+        holder = self.holders.pop(run_id, None)
+        if holder:
+            for dimension, count in holder.units():
+                self.used[dimension] -= count
+            self._forget_task(holder.request)
+        request = self._leave(run_id)
+        if holder or request:
+            self.settle(now)
+        self._wake.discard(run_id)
+        self._stop.discard(run_id)
+        return bool(holder or request)
+
+    def set_limits(self, limits: TenantLimits, now: float) -> None:
+        """Other limits from now on: who runs goes on, who asks meets them."""
+        self.limits = limits
+        self._limits.clear()
+        for request in list(self.waiting.values()):
+            if impossible(request.demand, limits):
+                self._leave(request.run_id)
+                self._wake.add(request.run_id)
+        self.settle(now)
+
+    def take_up(self, run: Holder | Request) -> None:
+        """Enter a run as another ledger of the tenant left it; one that is known stays as it is."""
+        if isinstance(run, Request):
+            if run.run_id not in self.holders and run.run_id not in self.waiting:
+                self._wait(run)
+            return
+        if run.request.run_id in self.holders:
+            return
+        self._leave(run.request.run_id)
+        self.fence = max(self.fence, run.fence)
+        self._hold(run)
+        if not run.confirmed:
+            self._wake.add(run.request.run_id)
+        if run.stopped_by:
+            self._stop.add(run.request.run_id)
+
+    def settle(self, now: float) -> None:
+        """Admit everybody who can go, in order; refuse who waited past the deadline."""
+        reserved: dict[str, int] = {}
+        claimed: set[str] = set()
+        heads = [(line[0], units) for units, line in self._lines.items()]
+        heapify(heads)
+        while heads:
+            key, units = heads[0]
+            request = self.waiting[key[1]]
+            if request.deadline <= now:
+                self._leave(request.run_id)
+                self.counters.timed_out += 1
+                self._wake.add(request.run_id)
+            elif short := self._short(units, reserved):
+                # Nobody behind it in its line can go either: all of them need the same.
+                heappop(heads)
+                if claimed.isdisjoint(short):
+                    for dimension, count in units:
+                        reserved[dimension] = reserved.get(dimension, 0) + count
+                claimed.update(short)
+                continue
+            else:
+                self._leave(request.run_id)
+                self._grant(request, now)
+                self._wake.add(request.run_id)
+            if line := self._lines.get(units):
+                heapreplace(heads, (line[0], units))
+            else:
+                heappop(heads)
+
+    def explain(self, run_id: str) -> Decision | None:
+        """What a run that asked is told now; None for one that this ledger does not know."""
+        if holder := self.holders.get(run_id):
+            return Granted(holder.fence, warning_of(holder))
+        request = self.waiting.get(run_id)
+        if request is None:
+            return None
+        return Queued(bisect_left(self._order, request.key) + 1, self._blockers(request))
+
+    def take_wake(self) -> list[str]:
+        """Runs that should ask again because their answer has changed; each is given once."""
+        found, self._wake = sorted(self._wake), set()
+        return found
+
+    def take_stop(self) -> list[tuple[str, str]]:
+        """(run, newer run) for runs that a newer one replaces; each is given once."""
+        found, self._stop = sorted(self._stop), set()
+        return [
+            (run_id, self.holders[run_id].stopped_by or "")
+            for run_id in found
+            if run_id in self.holders
+        ]
+
+    def _enter(self, request: Request, now: float) -> Decision | None:
+        """What can be answered at once; else the request waits from here on."""
+        if request.run_id in self.holders:
+            return self._answer(request)
+        known = request.run_id in self.waiting
+        if not known:
+            self.counters.attempts += 1
+        if request.deadline <= now:
+            self._leave(request.run_id)
+            self.counters.timed_out += 1
+            return Refused("queue_timeout", "it waited until its queue_timeout")
+        if known:
+            return None
+        if why := impossible(request.demand, self.limits):
+            return self._refuse("impossible", why)
+        if refused := self._meet_others(request, now):
+            return refused
+        self._wait(request)
+        return None
+
+    def _meet_others(self, request: Request, now: float) -> Refused | None:
+        """What the overlap rule makes of a request while other runs of its task are under way."""
+        others = self._of_task.get(request.demand.task_id)
+        if not others:
+            return None
+        if request.demand.overlap is Overlap.SKIP:
+            first = min(others, key=self._asked)
+            self._note(request, now, f"overlap:{request.demand.task_id}", (first,))
+            return self._refuse("overlap", f"{first} was still under way")
+        if request.demand.overlap is Overlap.CANCEL_RUNNING:
+            newest = max(others, key=self._asked)
+            if self._asked(newest) > (request.asked_at, request.run_id):
+                return self._refuse("superseded", f"{newest} is newer")
+            for run_id in sorted(others):
+                if holder := self.holders.get(run_id):
+                    holder.stopped_by = request.run_id
+                    self._stop.add(run_id)
+                elif self._leave(run_id):
+                    self._wake.add(run_id)
+        return None
+
+    def _meet_conflict(self, request: Request, now: float) -> Decision | None:
+        """What `on_conflict` makes of a new request that cannot go now; None: it waits.
+
+        Behind earlier runs of its own task it waits whatever the rule: that is its overlap rule.
+        """
+        short = self._blockers(request)
+        named_first = next((blocker for blocker in short if blocker.runs), short[0])
+        self._note(request, now, named_first.dimension, named_first.runs)
+        rule = request.demand.on_conflict
+        rest = [b for b in short if not b.dimension.startswith("overlap:")]
+        if rule == "queue" or len(rest) < len(short):
+            return None
+        self._leave(request.run_id)
+        if rule == "warn":
+            self._grant(request, now, tuple(b.dimension for b in short))
+            return self._answer(request)
+        return self._refuse("conflict", "; ".join(blocker.sentence() for blocker in short))
+
+    def _answer(self, request: Request) -> Decision:
+        """What is so by now for a run that has just asked."""
+        if holder := self.holders.get(request.run_id):
+            holder.confirmed = True
+            self._wake.discard(request.run_id)
+        found = self.explain(request.run_id)
+        if found is None:
+            raise AssertionError(f"{request.run_id} neither holds nor waits")
+        return found
+
+    def _blockers(self, request: Request) -> tuple[Blocker, ...]:
+        """Per dimension that is short for a waiting run: who holds it or stands before."""
+        reserved: dict[str, int] = {}
+        claimed: set[str] = set()
+        keepers: dict[str, list[str]] = {}
+        for key, units in sorted((line[0], units) for units, line in self._lines.items()):
+            if key >= request.key:
+                break
+            if short := self._short(units, reserved):
+                if claimed.isdisjoint(short):
+                    for dimension, count in units:
+                        reserved[dimension] = reserved.get(dimension, 0) + count
+                        keepers.setdefault(dimension, []).append(key[1])
+                claimed.update(short)
+        return tuple(
+            Blocker(
+                dimension=name,
+                limit=self._limit(name) or 0,
+                used=self.used.get(name, 0),
+                wanted=wanted,
+                runs=(self._holding(name) or tuple(keepers.get(name, ())))[:MOST_NAMED],
+            )
+            for name, wanted in request.demand.units
+            if name in self._short(request.demand.units, reserved)
+        )
+
+    def _holding(self, dimension: str) -> tuple[str, ...]:
+        return tuple(
+            run_id
+            for run_id, holder in self.holders.items()
+            if any(name == dimension for name, _ in holder.units())
+        )
+
+    def _limit(self, dimension: str) -> int | None:
+        if dimension not in self._limits:
+            self._limits[dimension] = limit_of(self.limits, dimension)
+        return self._limits[dimension]
+
+    def _short(self, units: Iterable[tuple[str, int]], reserved: dict[str, int]) -> list[str]:
+        """The dimensions that do not have so many units left."""
+        short = []
+        for dimension, wanted in units:
+            limit = self._limit(dimension)
+            if limit is not None and (
+                self.used.get(dimension, 0) + reserved.get(dimension, 0) + wanted > limit
+            ):
+                short.append(dimension)
+        return short
+
+    def _grant(self, request: Request, now: float, without: tuple[str, ...] = ()) -> None:
+        self.fence += 1
+        self.counters.granted += 1
+        self._hold(Holder(request, self.fence, now, without, confirmed=False))
+
+    def _hold(self, holder: Holder) -> None:
+        request = holder.request
+        self.holders[request.run_id] = holder
+        self._of_task.setdefault(request.demand.task_id, set()).add(request.run_id)
+        for dimension, count in holder.units():
+            self.used[dimension] = self.used.get(dimension, 0) + count
+
+    def _wait(self, request: Request) -> None:
+        self.waiting[request.run_id] = request
+        insort(self._order, request.key)
+        insort(self._lines.setdefault(request.demand.units, []), request.key)
+        self._of_task.setdefault(request.demand.task_id, set()).add(request.run_id)
+
+    def _leave(self, run_id: str) -> Request | None:
+        """Take a run out of the queue."""
+        request = self.waiting.pop(run_id, None)
+        if request is None:
+            return None
+        _remove(self._order, request.key)
+        line = self._lines[request.demand.units]
+        _remove(line, request.key)
+        if not line:
+            del self._lines[request.demand.units]
+        self._forget_task(request)
+        return request
+
+    def _forget_task(self, request: Request) -> None:
+        runs = self._of_task[request.demand.task_id]
+        runs.discard(request.run_id)
+        if not runs:
+            del self._of_task[request.demand.task_id]
+
+    def _asked(self, run_id: str) -> Key:
+        request = self.holders[run_id].request if run_id in self.holders else self.waiting[run_id]
+        return request.asked_at, run_id
+
+    def _refuse(self, code: str, reason: str) -> Refused:
+        self.counters.refused += 1
+        return Refused(code, reason)
+
+    def _note(self, request: Request, now: float, dimension: str, runs: tuple[str, ...]) -> None:
+        self.counters.contended += 1
+        self.conflicts.append(
+            Conflict(self.counters.contended, now, request.demand.task_id, dimension, runs)
+        )
+
+
+def _remove(keys: list[Key], key: Key) -> None:
+    del keys[bisect_left(keys, key)]
