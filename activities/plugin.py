@@ -1,8 +1,7 @@
 """Calling a plugin: one HTTP request per attempt, with heartbeats and a deadline."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -12,8 +11,9 @@ from temporalio import activity
 
 from activities.answers import Failure, read_answer
 from activities.errors import attempt_failed
+from activities.heartbeats import heartbeats
 from domain.attributes import EXECUTE_PLUGIN
-from domain.run import ExecuteInput, ExecuteResult
+from domain.run import ExecuteInput, ExecuteResult, fence_of
 from domain.states import RunState
 from domain.task import Flags
 from domain.trace import trace_id, traceparent
@@ -48,7 +48,7 @@ class PluginActivities:
                 reason="the feature flag task-scheduler-v3 is off",
             )
         started = datetime.now(UTC)
-        async with _heartbeats(info):
+        async with heartbeats(_interval(info)):
             answer = await self._call(request, info, started)
         error_code = answer.code if isinstance(answer, Failure) else None
         _log_attempt(request, info, started, error_code)
@@ -88,7 +88,7 @@ class PluginActivities:
                         "params": request.params,
                         "trigger": request.trigger.model_dump(mode="json"),
                         "deadline": (started + request.timeout).isoformat(),
-                        "fence": info.attempt,
+                        "fence": fence_of(request.fence, info.attempt),
                     },
                     headers={
                         "Idempotency-Key": run_id,
@@ -105,21 +105,9 @@ class PluginActivities:
             return Failure("PLUGIN_UNAVAILABLE", f"the call to the plugin broke: {reason}")
 
 
-@contextlib.asynccontextmanager
-async def _heartbeats(info: activity.Info) -> AsyncIterator[None]:
-    """Tell Temporal that the call is open, often enough that silence means a lost worker."""
-    interval = (info.heartbeat_timeout or timedelta(seconds=30)) / 3
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(interval.total_seconds())
-            activity.heartbeat()
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
+def _interval(info: activity.Info) -> float:
+    """Seconds between heartbeats: often enough that silence means a lost worker."""
+    return (info.heartbeat_timeout or timedelta(seconds=30)).total_seconds() / 3
 
 
 def _log_attempt(

@@ -1,9 +1,7 @@
 """`watch_tick`: compare what was due with what happened, and act on the difference."""
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +10,7 @@ from temporalio import activity
 from temporalio.client import Client
 
 from activities.absent_fires import AbsentFires, counted, seen_run
+from activities.heartbeats import heartbeats
 from activities.registered import Known, Registered
 from activities.schedule_check import Checked, ScheduleCheck
 from domain.agenda import Agenda, Fire
@@ -35,7 +34,6 @@ MOST_FIRES = 50_000
 """Judged in one activity: what is more waits for the next, so that memory stays bounded."""
 SETTLING = timedelta(minutes=10)
 """After a task was registered or changed: whether its schedule was there already is looked up."""
-HEARTBEAT_SECONDS = 5.0
 _SECOND = timedelta(seconds=1)
 
 
@@ -66,7 +64,7 @@ class WatchActivities:
     @activity.defn(name=WATCH_TICK)
     async def watch_tick(self, request: TickInput) -> TickResult:
         """One window. Doing it again is safe; errors: `RPCError`, and Temporal tries it again."""
-        async with self._one_at_a_time, _heartbeats():
+        async with self._one_at_a_time, heartbeats():
             return await self.tick(request)
 
     async def tick(self, request: TickInput) -> TickResult:
@@ -201,19 +199,3 @@ def _earliest(waiting: list[str], after: datetime) -> datetime:
     """From when to list runs, so that those that waited are among them."""
     times = [parsed.scheduled_time for run_id in waiting if (parsed := parse_run_id(run_id))]
     return min([after, *(at for at in times if at)])
-
-
-@contextlib.asynccontextmanager
-async def _heartbeats() -> AsyncIterator[None]:
-    """Slow is not lost: catching up takes minutes on purpose."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()

@@ -52,6 +52,9 @@ async def take_turns(
     Errors: `TaskflowError` when a run was not executed exactly once.
     """
     turns: dict[str, list[Turn]] = {scenario.name: [] for scenario in scenarios}
+    for scenario in scenarios:
+        if scenario.prepare:
+            await scenario.prepare(bench.client)
     for number in range(rounds + 1):
         for scenario in scenarios[:: 1 if number % 2 else -1]:
             turn = await _turn(bench, scenario, [f"{number}-{n}" for n in range(runs)], advance)

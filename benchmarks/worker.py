@@ -16,7 +16,8 @@ from shared.search_attributes import register_search_attributes
 from shared.settings import get_settings
 from shared.temporal import connect
 from starter.dev.ports import HOST
-from worker.main import build_worker, http_client, say_ready
+from worker.governor import build_governor_worker
+from worker.main import build_worker, http_client, say_ready, shared_parts
 
 
 async def run(metrics_port: int) -> None:
@@ -31,9 +32,10 @@ async def run(metrics_port: int) -> None:
     await register_search_attributes(client)
     # A client for each, as each worker of its own would have: no connection pool is shared.
     async with (
-        http_client() as ours,
+        shared_parts(client, settings) as ours,
         http_client() as theirs,
-        build_worker(client, settings, ours),
+        build_governor_worker(client, settings, ours.capacity),
+        build_worker(ours),
         bare.build_worker(client, theirs, settings.plugin_url),
     ):
         say_ready()

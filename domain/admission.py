@@ -162,6 +162,20 @@ class Ledger:
             return None
         return Queued(bisect_left(self._order, request.key) + 1, self._blockers(request))
 
+    def wake(self, run_ids: Iterable[str]) -> None:
+        """Have these runs ask again."""
+        self._wake.update(run_ids)
+
+    def remind(self, before: float) -> None:
+        """Have those asked again who were admitted before then, and do not know it yet; and those
+        stopped again whom a newer run still waits for.
+        """
+        for run_id, holder in self.holders.items():
+            if not holder.confirmed and holder.since < before:
+                self._wake.add(run_id)
+            if holder.stopped_by:
+                self._stop.add(run_id)
+
     def take_wake(self) -> list[str]:
         """Runs that should ask again because their answer has changed; each is given once."""
         found, self._wake = sorted(self._wake), set()

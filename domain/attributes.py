@@ -14,6 +14,8 @@ ACTUAL_START = "ActualStart"
 RETRY_COUNT = "RetryCount"
 DURATION_MS = "DurationMs"
 SPEC_DIGEST = "SpecDigest"
+WAITS_FOR = "WaitsFor"
+QUEUE_POSITION = "QueuePosition"
 
 SEARCH_ATTRIBUTES: dict[str, Literal["Keyword", "Datetime", "Int"]] = {
     TENANT_ID: "Keyword",
@@ -28,6 +30,8 @@ SEARCH_ATTRIBUTES: dict[str, Literal["Keyword", "Datetime", "Int"]] = {
     RETRY_COUNT: "Int",
     DURATION_MS: "Int",
     SPEC_DIGEST: "Keyword",
+    WAITS_FOR: "Keyword",
+    QUEUE_POSITION: "Int",
 }
 
 REASON_MEMO = "reason"
@@ -71,6 +75,24 @@ ASK_GOVERNOR = "ask_governor"
 
 RELEASE_GRANT = "release_grant"
 """Name of the local activity that gives a grant back; pinned."""
+
+NUDGE = "nudge"
+"""Name of the signal that has a run ask its governor again; pinned."""
+
+STOP = "stop"
+"""Name of the signal that tells a run for which newer run it is cancelled; pinned."""
+
+HOLDING = "holding"
+"""Name of the query for what a run holds; pinned."""
+
+RESTORE_GOVERNOR = "restore_governor"
+"""Name of the activity that asks live runs what they hold; pinned."""
+
+SWEEP_RUNS = "sweep_runs"
+"""Name of the activity that finds runs which ended without a word; pinned."""
+
+TELL_RUNS = "tell_runs"
+"""Name of the local activity that has runs ask again; pinned."""
 
 RESERVE_CAPACITY = "reserve_capacity"
 """Name of the activity that reserves capacity outside; pinned."""

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 _SCHEDULE = re.compile(rf"task/(?P<tenant>{NAME})/(?P<task>{NAME})")
 _REGISTRY = re.compile(rf"registry/(?P<tenant>{NAME})/(?P<shard>\d{{1,3}})", re.ASCII)
+_GOVERNOR = re.compile(rf"governor/(?P<tenant>{NAME})")
 _SCHEDULED = re.compile(
     rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})-(?P<at>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", re.ASCII
 )
@@ -88,3 +89,14 @@ def parse_registry_id(text: str) -> tuple[str, int] | None:
     """(tenant_id, shard) of a registry of ours, else None."""
     found = _REGISTRY.fullmatch(text)
     return (found["tenant"], int(found["shard"])) if found else None
+
+
+def governor_id(tenant_id: str) -> str:
+    """`governor/acme`: the workflow that decides the tenant's admissions."""
+    return f"governor/{tenant_id}"
+
+
+def parse_governor_id(text: str) -> str | None:
+    """The tenant of a governor of ours, else None."""
+    found = _GOVERNOR.fullmatch(text)
+    return found["tenant"] if found else None

@@ -6,10 +6,17 @@ from pydantic import AfterValidator, Field, SerializeAsAny, ValidationError
 
 from domain.document import Document
 from domain.duration import Duration
+from domain.governor import Degraded
 from domain.layers import TaskDefaults, said
 from domain.problems import InvalidInput, problems_of
 from domain.task import Flags, Model, Name, Sla, TaskPolicy
-from domain.unbuilt import unbuilt_in_policy, unbuilt_in_task
+from domain.unbuilt import unbuilt_in_task
+
+
+class AdmissionPolicy(Model):
+    """What becomes of runs while their governor or the capacity service does not answer."""
+
+    when_unavailable: Degraded = "fail_closed"
 
 
 class Limits(Model):
@@ -32,6 +39,7 @@ class TenantPolicy(Model):
     flags: Annotated[dict[str, bool], AfterValidator(_known_flags)] = Field(default_factory=dict)
     defaults: SerializeAsAny[TaskDefaults] = TaskDefaults()  # type: ignore[valid-type]
     min_interval: Duration | None = None
+    admission: AdmissionPolicy | None = None
 
 
 class Policy(Model):
@@ -39,6 +47,7 @@ class Policy(Model):
 
     flags: Flags
     limits: Limits
+    admission: AdmissionPolicy = AdmissionPolicy()
     defaults: TaskPolicy
     sla_defaults: Sla
     tenants: dict[Name, TenantPolicy] = Field(default_factory=dict)
@@ -53,6 +62,12 @@ class Policy(Model):
         tenant = self.tenants.get(tenant_id)
         own = tenant.min_interval if tenant else None
         return own if own is not None else self.limits.min_interval
+
+    def degraded_of(self, tenant_id: str) -> Degraded:
+        """What the tenant's runs do while nobody can decide whether they may go."""
+        tenant = self.tenants.get(tenant_id)
+        own = tenant.admission if tenant else None
+        return (own or self.admission).when_unavailable
 
     def flags_of(self, tenant_id: str, overrides: dict[str, bool]) -> Flags:
         """The flags that hold for a tenant; the environment's overrides come before everything."""
@@ -72,7 +87,7 @@ def read_policy(document: Document) -> Policy:
         policy = Policy.model_validate(document.data)
     except ValidationError as error:
         raise InvalidInput(document.placed(problems_of(error))) from error
-    problems = unbuilt_in_policy(said(policy.defaults), ("defaults",))
+    problems = unbuilt_in_task(said(policy.defaults), ("defaults",))
     for tenant_id in policy.tenants:
         at = ("tenants", tenant_id, "defaults")
         problems += unbuilt_in_task(policy.defaults_of(tenant_id), at)

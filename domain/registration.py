@@ -12,7 +12,7 @@ from domain.policy import Policy
 from domain.problems import InvalidInput, Path, Problem, problems_of
 from domain.task import Task
 from domain.tenant import Tenant
-from domain.unbuilt import unbuilt_in_task, unbuilt_in_tenant
+from domain.unbuilt import unbuilt_in_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _read_tenants(raws: list[Any], problems: list[Problem]) -> dict[str, Tenant]
         except ValidationError as error:
             problems += problems_of(error, at)
             continue
-        problems += unbuilt_in_tenant(said(tenant), at)
+        problems += unbuilt_in_task(said(tenant.defaults), (*at, "defaults"))
         if tenant.tenant_id in tenants:
             problems.append(Problem((*at, "tenant_id"), f"{tenant.tenant_id!r} stands twice"))
         tenants[tenant.tenant_id] = tenant

@@ -54,12 +54,16 @@ class Finding(Payload):
 
 
 class TaskRunInput(Payload):
-    """The argument of `TaskRun`; a schedule's action carries the task alone."""
+    """The argument of `TaskRun`.
+
+    `limited`: the tenant has a `max_concurrent`, so that every run of its asks for admission.
+    """
 
     task: Annotated[Task, BeforeValidator(_lenient)]
     manual: ManualFire | None = None
     jitter_seed: str | None = None
     finding: Finding | None = None
+    limited: bool = False
 
 
 class Fire(Payload):
@@ -71,8 +75,15 @@ class Fire(Payload):
     payload: JsonValue = None
 
 
+FENCES_PER_GRANT = 1000
+"""More than the attempts of a run: the fence of each is higher than that of the one before."""
+
+
 class ExecuteInput(Payload):
-    """The argument of `execute_plugin`; one value for all attempts of a run."""
+    """The argument of `execute_plugin`; one value for all attempts of a run.
+
+    `fence` is that of the run's grant, 0 for a run that asked for none.
+    """
 
     tenant_id: str
     task_id: str
@@ -80,6 +91,7 @@ class ExecuteInput(Payload):
     params: Params
     trigger: Fire
     timeout: Duration
+    fence: int = 0
 
 
 class ExecuteResult(Payload):
@@ -89,6 +101,11 @@ class ExecuteResult(Payload):
     attempt: int
     result: JsonValue = None
     reason: str | None = None
+
+
+def fence_of(grant: int, attempt: int) -> int:
+    """The fence that a plugin gets: it grows with every grant, and with every attempt of one."""
+    return grant * FENCES_PER_GRANT + attempt
 
 
 class TaskRunResult(Payload):

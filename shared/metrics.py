@@ -1,7 +1,8 @@
-"""Prometheus metrics of the watch: every one with its unit and meaning, in one place."""
+"""Prometheus metrics: every one with its unit and meaning, in one place."""
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
 
+from domain.governor import Answer, Degraded
 from domain.watch import Counts
 
 
@@ -41,6 +42,33 @@ class WatchMetrics:
         judged = self._all.on_time + self._all.late + self._all.started + self._all.missed
         if judged:
             self._rate.set(self._all.on_time / judged)
+
+
+class AdmissionMetrics:
+    """What the runs of this process were told when they asked for admission."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"task_admission_{name}", text, labels, registry=registry)
+
+        self._attempts = counter("attempts_total", "Questions of runs to their governors")
+        self._contended = counter("contended_total", "Those that were not granted at once")
+        self._refused = counter("refused_total", "Runs that were refused", "code")
+        self._degraded = counter(
+            "degraded_total", "Times that nobody could decide, by what came of it", "mode"
+        )
+
+    def answered(self, answer: Answer) -> None:
+        """Count one answer of a governor."""
+        self._attempts.inc()
+        if answer.kind != "granted":
+            self._contended.inc()
+        if answer.kind == "refused":
+            self._refused.labels(answer.code).inc()
+
+    def degraded(self, mode: Degraded) -> None:
+        """Count a governor or capacity service that did not answer."""
+        self._degraded.labels(mode).inc()
 
 
 def serve_metrics(port: int, address: str) -> None:

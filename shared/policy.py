@@ -5,6 +5,7 @@ from pathlib import Path
 import structlog
 
 from domain.document import parse_yaml
+from domain.governor import Degraded
 from domain.policy import Policy, read_policy
 from domain.problems import InvalidInput
 from domain.task import Flags
@@ -21,10 +22,10 @@ def load_policy(path: Path) -> Policy:
         raise InvalidInput(error.problems, str(path)) from error
 
 
-class PolicyFlags:
-    """The feature flags as the policy file says them now, the environment's overrides first.
+class LivePolicy:
+    """What workers ask of the policy as its file says it now; flags of the environment come first.
 
-    A file that became unreadable or wrong keeps the last good flags; `warning` and the log say so.
+    A file that became unreadable or wrong keeps the last good policy; `warning` and the log say so.
     """
 
     def __init__(self, path: Path, overrides: dict[str, bool]) -> None:
@@ -36,6 +37,13 @@ class PolicyFlags:
 
     def of(self, tenant_id: str) -> Flags:
         """The tenant's flags; costs one `stat` when the file has not changed."""
+        return self._current().flags_of(tenant_id, self._overrides)
+
+    def degraded_of(self, tenant_id: str) -> Degraded:
+        """What the tenant's runs do while nobody can decide whether they may go."""
+        return self._current().degraded_of(tenant_id)
+
+    def _current(self) -> Policy:
         stamp = self._read_stamp()
         if stamp != self._stamp:
             self._stamp = stamp
@@ -45,7 +53,7 @@ class PolicyFlags:
             except InvalidInput as error:
                 self.warning = f"{self._path}: {error}; the last good policy stays in force"
                 log.warning("policy refused", action="policy_refused", reason=self.warning)
-        return self._policy.flags_of(tenant_id, self._overrides)
+        return self._policy
 
     def _read_stamp(self) -> tuple[int, int] | None:
         try:

@@ -5,6 +5,8 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -13,14 +15,18 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
+from activities.admission import AdmissionActivities
+from activities.capacity import CapacityActivities
 from activities.plugin import PluginActivities
 from shared.errors import TemporalUnreachable
-from shared.metrics import serve_metrics
-from shared.policy import PolicyFlags
+from shared.governor import Governors
+from shared.metrics import AdmissionMetrics, serve_metrics
+from shared.policy import LivePolicy
 from shared.search_attributes import register_search_attributes
 from shared.settings import Settings
 from shared.temporal import connect
 from worker.build import MAX_CALLS, new_worker
+from worker.governor import build_governor_worker
 from worker.watch import build_watch_worker, keep_watch_scheduled
 from workflows.task_run import TaskRun
 
@@ -29,15 +35,57 @@ log = structlog.get_logger(__name__)
 RECONNECT_SECONDS = 3.0
 
 
-def build_worker(client: Client, settings: Settings, http: httpx.AsyncClient) -> Worker:
-    """Wire the workflows and activities to a task queue."""
-    flags = PolicyFlags(settings.policy_file, settings.flag_overrides())
-    plugins = PluginActivities(http, settings.plugin_url, flags.of)
+@cache
+def admission_metrics() -> AdmissionMetrics:
+    """Those of this process: a name can be registered once."""
+    return AdmissionMetrics()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the workers of one process share."""
+
+    client: Client
+    settings: Settings
+    http: httpx.AsyncClient
+    governors: Governors
+    capacity: CapacityActivities
+
+
+@contextlib.asynccontextmanager
+async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Parts]:
+    """Make them, hold them, close them."""
+    governors = Governors(client, settings.task_queue)
+    try:
+        async with http_client() as http:
+            capacity = CapacityActivities(http, settings.capacity_url, settings.capacity_timeout)
+            yield Parts(client, settings, http, governors, capacity)
+    finally:
+        await governors.close()
+
+
+def build_worker(parts: Parts) -> Worker:
+    """Wire runs and their activities to a task queue."""
+    settings = parts.settings
+    policy = LivePolicy(settings.policy_file, settings.flag_overrides())
+    plugins = PluginActivities(parts.http, settings.plugin_url, policy.of)
+    admission = AdmissionActivities(
+        parts.governors,
+        policy.degraded_of,
+        admission_metrics(),
+        capacity=settings.capacity_url is not None,
+    )
     return new_worker(
-        client,
+        parts.client,
         task_queue=settings.task_queue,
         workflows=[TaskRun],
-        activities=[plugins.execute_plugin],
+        activities=[
+            plugins.execute_plugin,
+            admission.ask_governor,
+            admission.release_grant,
+            parts.capacity.reserve_capacity,
+            parts.capacity.release_capacity,
+        ],
     )
 
 
@@ -63,8 +111,9 @@ async def run_worker(settings: Settings) -> None:
     if settings.metrics_port:
         _serve_metrics(settings.metrics_port, settings.metrics_address)
     async with (
-        http_client() as http,
-        build_worker(client, settings, http),
+        shared_parts(client, settings) as parts,
+        build_governor_worker(client, settings, parts.capacity),
+        build_worker(parts),
         _watching(client, settings),
     ):
         log.info("worker ready", action="worker_ready", task_queue=settings.task_queue)

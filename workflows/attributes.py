@@ -13,6 +13,8 @@ ERROR_CODE = SearchAttributeKey.for_keyword(names.ERROR_CODE)
 TRIGGER_TIME = SearchAttributeKey.for_datetime(names.TRIGGER_TIME)
 ACTUAL_START = SearchAttributeKey.for_datetime(names.ACTUAL_START)
 RETRY_COUNT = SearchAttributeKey.for_int(names.RETRY_COUNT)
+WAITS_FOR = SearchAttributeKey.for_keyword(names.WAITS_FOR)
+QUEUE_POSITION = SearchAttributeKey.for_int(names.QUEUE_POSITION)
 DURATION_MS = SearchAttributeKey.for_int(names.DURATION_MS)
 
 SCHEDULED_START = SearchAttributeKey.for_datetime("TemporalScheduledStartTime")

@@ -2,7 +2,28 @@
 
 from temporalio import activity
 
-from domain.attributes import EXECUTE_PLUGIN, WATCH_TICK
+from domain.attributes import (
+    ASK_GOVERNOR,
+    EXECUTE_PLUGIN,
+    RELEASE_CAPACITY,
+    RELEASE_GRANT,
+    RESERVE_CAPACITY,
+    RESTORE_GOVERNOR,
+    SWEEP_RUNS,
+    TELL_RUNS,
+    WATCH_TICK,
+)
+from domain.capacity import CapacityAnswer, CapacityRelease, CapacityRequest
+from domain.governor import (
+    Answer,
+    AskInput,
+    ReleaseInput,
+    Restore,
+    Restored,
+    Sweep,
+    Swept,
+    Tell,
+)
 from domain.run import ExecuteInput, ExecuteResult
 from domain.watch import TickInput, TickResult
 
@@ -17,3 +38,45 @@ async def execute_plugin(request: ExecuteInput) -> ExecuteResult:
 async def watch_tick(request: TickInput) -> TickResult:
     """Judge the fires of a window, act on those without a run, and set schedules right."""
     raise NotImplementedError(f"a worker implements this: {request.until}")
+
+
+@activity.defn(name=ASK_GOVERNOR)
+async def ask_governor(request: AskInput) -> Answer:
+    """Ask the tenant's governor whether this run may go; asking again is safe."""
+    raise NotImplementedError(f"a worker implements this: {request.request.run_id}")
+
+
+@activity.defn(name=RELEASE_GRANT)
+async def release_grant(request: ReleaseInput) -> None:
+    """Tell the tenant's governor that this run holds nothing, and waits for nothing, any more."""
+    raise NotImplementedError(f"a worker implements this: {request.run_id}")
+
+
+@activity.defn(name=RESERVE_CAPACITY)
+async def reserve_capacity(request: CapacityRequest) -> CapacityAnswer:
+    """Reserve capacity outside; the same reservation twice is one."""
+    raise NotImplementedError(f"a worker implements this: {request.reservation_id}")
+
+
+@activity.defn(name=RELEASE_CAPACITY)
+async def release_capacity(request: CapacityRelease) -> None:
+    """Give a reservation back; one that was never made is fine."""
+    raise NotImplementedError(f"a worker implements this: {request.reservation_id}")
+
+
+@activity.defn(name=RESTORE_GOVERNOR)
+async def restore_governor(request: Restore) -> Restored:
+    """What the tenant's live runs hold and wait for, asked of the runs themselves."""
+    raise NotImplementedError(f"a worker implements this: {request.tenant_id}")
+
+
+@activity.defn(name=SWEEP_RUNS)
+async def sweep_runs(request: Sweep) -> Swept:
+    """Which of these runs are closed; what they reserved outside is given back."""
+    raise NotImplementedError(f"a worker implements this: {request.tenant_id}")
+
+
+@activity.defn(name=TELL_RUNS)
+async def tell_runs(request: Tell) -> None:
+    """Have runs ask again, and stop those that a newer one replaces; it is a hint, no more."""
+    raise NotImplementedError(f"a worker implements this: {len(request.wake)}")

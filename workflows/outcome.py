@@ -32,6 +32,26 @@ def outcome_of_result(result: ExecuteResult) -> Outcome:
     return Outcome(result.status, result.attempt, result=result.result, reason=result.reason)
 
 
+_REFUSALS = {
+    "overlap": (RunState.SKIPPED, None, "overlap: "),
+    "superseded": (RunState.SKIPPED, None, "overlap: "),
+    "queue_timeout": (RunState.SKIPPED, None, "queue_timeout: "),
+    "impossible": (RunState.FAILED, "IMPOSSIBLE_DEMAND", ""),
+}
+_CONFLICTS = {
+    "fail": (RunState.FAILED, "CONFLICT", ""),
+    "skip": (RunState.SKIPPED, None, "conflict: "),
+}
+
+
+def outcome_of_refusal(code: str | None, reason: str | None, on_conflict: str) -> Outcome:
+    """A run that was not admitted: what the refusal's code, or its `on_conflict`, makes of it."""
+    state, error_code, what = _REFUSALS.get(code or "") or _CONFLICTS.get(
+        on_conflict, _CONFLICTS["skip"]
+    )
+    return Outcome(state, 0, error_code=error_code, reason=f"{what}{reason}")
+
+
 def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:
     """An execution that was cancelled, or whose last attempt failed."""
     # An attempt that failed after the cancellation: only for that is it the last one.

@@ -1,6 +1,7 @@
 """`TaskRun`: one fire of one task, from its trigger to its end state."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, timedelta
 from typing import Any
 
@@ -10,15 +11,19 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
-    from domain.attributes import REASON_MEMO, TASK_RUN
+    from domain.attributes import HOLDING, NUDGE, REASON_MEMO, STOP, TASK_RUN
     from domain.blackout import judge
     from domain.due import due_of
+    from domain.governor import Answer, Holding
+    from domain.limits import is_governed
     from domain.run import ExecuteInput, Fire, TaskRunInput, TaskRunResult, TriggerKind, kind_of
     from domain.states import RunState, check_move
     from domain.trace import trace_id
     from workflows import attributes as sa
+    from workflows.admission import Admission
     from workflows.interfaces import execute_plugin
     from workflows.outcome import Outcome, outcome_of_error, outcome_of_result
+    from workflows.shielded import shielded
     from workflows.story import tell
 
 ANSWER_MARGIN = timedelta(seconds=5)
@@ -35,6 +40,13 @@ class TaskRun:
         self._fire = _fire_of(request)
         self._started = workflow.now()
         self._state = RunState.PENDING
+        self._shown: tuple[int, str | None] | None = None
+        manual = self._fire.kind is TriggerKind.MANUAL
+        self._admission = (
+            Admission(self._task, manual=manual, show=self._show_waiting)
+            if is_governed(self._task, limited=request.limited)
+            else None
+        )
 
     @workflow.run
     async def run(self, request: TaskRunInput) -> TaskRunResult:
@@ -46,19 +58,36 @@ class TaskRun:
         if request.finding and request.finding.status:
             return self._settle(Outcome(request.finding.status, 0, reason=request.finding.reason))
         try:
-            if skipped := await self._wait():
-                return self._settle(skipped)
-            self._admit()
-            outcome = await self._execute()
+            outcome = await self._wait() or await self._admit() or await self._execute()
         except (ActivityError, asyncio.CancelledError) as error:
             outcome = self._recover(error)
-            self._settle(outcome)
-            if outcome.state is RunState.CANCELLED:
-                raise asyncio.CancelledError(outcome.reason) from error
+        if self._admission:
+            await shielded(self._admission.give_back())
+        result = self._settle(outcome)
+        if outcome.state is RunState.CANCELLED:
+            raise asyncio.CancelledError(outcome.reason)
+        if outcome.state is RunState.FAILED:
             raise ApplicationError(
                 outcome.reason or "", type=outcome.error_code, non_retryable=True
-            ) from error
-        return self._settle(outcome)
+            )
+        return result
+
+    @workflow.signal(name=NUDGE)
+    def nudge(self) -> None:
+        """The governor's answer may be another one by now."""
+        if self._admission:
+            self._admission.nudge()
+
+    @workflow.signal(name=STOP)
+    def stop(self, newer_run_id: str) -> None:
+        """For which newer run this one is about to be cancelled."""
+        if self._admission:
+            self._admission.stopped_by = newer_run_id
+
+    @workflow.query(name=HOLDING)
+    def holding(self) -> Holding:
+        """What the run holds or waits for, for a governor that begins anew."""
+        return self._admission.holding() if self._admission else Holding()
 
     async def _wait(self) -> Outcome | None:
         """Sit out the blackouts that put the run off; an outcome when one skips it.
@@ -80,16 +109,42 @@ class TaskRun:
             self._started = workflow.now()
         return None
 
-    def _admit(self) -> None:
-        """A run that needs nothing goes straight on."""
+    async def _admit(self) -> Outcome | None:
+        """Be admitted, or not; a run that needs nothing goes straight on."""
+        queued: list[SearchAttributeUpdate[Any]] = []
+        if self._admission:
+            if refused := await self._admission.obtain():
+                return refused
+            self._started = workflow.now()
+            if self._state is RunState.QUEUED:
+                queued = [sa.WAITS_FOR.value_unset(), sa.QUEUE_POSITION.value_unset()]
         self._move(RunState.RUNNING)
         workflow.upsert_search_attributes(
             [
                 sa.TASK_STATUS.value_set(self._state),
                 *self._trigger_attributes(),
                 sa.ACTUAL_START.value_set(self._started),
+                *queued,
             ]
         )
+        return None
+
+    def _show_waiting(self, answer: Answer) -> None:
+        """Queued: at which position, behind whom."""
+        why = answer.reason or "; ".join(answer.blockers)
+        text = f"position {answer.position}: {why}" if answer.position else why
+        updates: list[SearchAttributeUpdate[Any]] = []
+        if answer.waits_for:
+            updates.append(sa.WAITS_FOR.value_set(answer.waits_for))
+        if answer.position:
+            updates.append(sa.QUEUE_POSITION.value_set(answer.position))
+        if self._state is not RunState.QUEUED:
+            self._state = check_move(self._state, RunState.QUEUED)
+            updates += [sa.TASK_STATUS.value_set(self._state), *self._trigger_attributes()]
+        self._tell(waiting=text)
+        if (answer.position, answer.waits_for) != self._shown:
+            self._shown = (answer.position, answer.waits_for)
+            workflow.upsert_search_attributes(updates)
 
     async def _execute(self) -> Outcome:
         """Call the plugin until it has done its work or the task's retry policy gives up."""
@@ -103,6 +158,7 @@ class TaskRun:
                 params=task.params,
                 trigger=self._fire,
                 timeout=task.timeout,
+                fence=self._admission.fence if self._admission else 0,
             ),
             start_to_close_timeout=task.timeout + ANSWER_MARGIN,
             heartbeat_timeout=task.heartbeat_timeout,
@@ -121,13 +177,21 @@ class TaskRun:
 
     def _recover(self, error: BaseException) -> Outcome:
         """What a cancellation, or the failure of the last attempt, makes of the run."""
+        if self._admission and (newer := self._admission.stopped_by):
+            calls = int(self._state is RunState.RUNNING)
+            return Outcome(RunState.CANCELLED, calls, reason=f"overlap: {newer} replaces it")
         if self._state is RunState.PENDING:
             return Outcome(RunState.CANCELLED, 0, reason="cancelled before it started")
+        if self._state is RunState.QUEUED:
+            return Outcome(RunState.CANCELLED, 0, reason="cancelled while it waited")
         return outcome_of_error(error, self._task.retry.max_attempts)
 
     def _settle(self, outcome: Outcome) -> TaskRunResult:
         """Make the end known: search attributes, the reason, the story."""
-        never_started = self._state is RunState.PENDING
+        never_started = self._state in (RunState.PENDING, RunState.QUEUED)
+        warning = self._admission.warning if self._admission else None
+        if warning and not outcome.reason:
+            outcome = replace(outcome, reason=f"warning: {warning}")
         self._move(outcome.state, outcome)
         duration = round((workflow.now() - self._started) / timedelta(milliseconds=1))
         retries = max(0, outcome.attempts - 1)

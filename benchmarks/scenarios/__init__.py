@@ -1,8 +1,8 @@
 """The kinds of run that take turns. The first is what the others are compared with."""
 
-from benchmarks.scenarios import bare, plain
+from benchmarks.scenarios import bare, governed, plain
 from benchmarks.scenarios.scenario import Scenario
 
-SCENARIOS: tuple[Scenario, ...] = (bare.SCENARIO, plain.SCENARIO)
+SCENARIOS: tuple[Scenario, ...] = (bare.SCENARIO, plain.SCENARIO, governed.SCENARIO)
 
 __all__ = ["SCENARIOS", "Scenario"]

@@ -35,17 +35,23 @@ def task_of(task_id: str, **fields: Any) -> Task:
 TASK = task_of("plain")
 
 
-async def _start(client: Client, key: str) -> WorkflowHandle[Any, Any]:
+async def start_run(
+    client: Client, task: Task, key: str, *, limited: bool = False
+) -> WorkflowHandle[Any, Any]:
     """As `taskflow trigger` starts one, with all that a schedule puts on its runs."""
     return await client.start_workflow(
         TASK_RUN,
-        TaskRunInput(task=TASK, manual=ManualFire(at=datetime.now(UTC))),
-        id=manual_run_id(TENANT, TASK.task_id, key),
+        TaskRunInput(task=task, manual=ManualFire(at=datetime.now(UTC)), limited=limited),
+        id=manual_run_id(TENANT, task.task_id, key),
         task_queue=QUEUE,
-        search_attributes=run_attributes(TASK, TriggerKind.MANUAL),
-        priority=priority_of(TASK, 1.0),
-        static_summary=summary_of(TASK),
+        search_attributes=run_attributes(task, TriggerKind.MANUAL),
+        priority=priority_of(task, 1.0),
+        static_summary=summary_of(task),
     )
+
+
+async def _start(client: Client, key: str) -> WorkflowHandle[Any, Any]:
+    return await start_run(client, TASK, key)
 
 
 SCENARIO = Scenario("plain", "TaskRun, plain", _start)

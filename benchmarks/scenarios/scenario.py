@@ -17,9 +17,10 @@ class Scenario:
     """One kind of run, each of which makes one call to the sandbox with its own id as the key.
 
     `name` is for JSON, `title` for the table. `start` starts the run whose id ends in a key that is
-    unique in the benchmark; `benchmarks.worker` executes it.
+    unique in the benchmark; `benchmarks.worker` executes it. `prepare` is done once, before all.
     """
 
     name: str
     title: str
     start: Callable[[Client, str], Awaitable[WorkflowHandle[Any, Any]]]
+    prepare: Callable[[Client], Awaitable[None]] | None = None
