@@ -44,9 +44,24 @@ def due_times(
     """
     stagger = stagger_of(task)
     end = None if until is None else until - stagger
-    for nominal in task_times(task, after=after - stagger, until=end):
-        scheduled = nominal + stagger
-        yield Due(nominal, scheduled, _trigger_time(task, nominal, scheduled, seed))
+    times = task_times(task, after=after - stagger, until=end)
+    if not task.jitter or seed is None:
+        for nominal in times:
+            scheduled = nominal + stagger
+            yield Due(nominal, scheduled, scheduled)
+        return
+    # Each fire's jitter is bounded by the next fire, which comes out of the same stream anyway:
+    # only the last one of a window needs a look beyond it.
+    nominal_time = next(times, None)
+    while nominal_time is not None:
+        following = next(times, None)
+        bound = following
+        if bound is None and end is not None:
+            bound = next(task_times(task, after=nominal_time), None)
+        scheduled = nominal_time + stagger
+        bound = None if bound is None else bound + stagger
+        yield Due(nominal_time, scheduled, jittered(scheduled, bound, task.jitter, seed))
+        nominal_time = following
 
 
 def next_due(task: Task, count: int, *, after: datetime, seed: str | None = None) -> list[datetime]:

@@ -22,13 +22,18 @@ def fingerprint32(data: bytes) -> int:
     h = _folded(_folded(size, last[4]), last[1])
     g = _folded(_folded(_C1 * size, last[3]), last[2])
     f = (_rotated(_C1 * size + last[0], 19) + 113) & _MASK
+    # Written out, not called: a forecast hashes each of its fires, and calls were most of the time.
     for start in range(0, (size - 1) // _BLOCK * _BLOCK, _BLOCK):
         a, b, c, d, e = struct.unpack_from("<5I", data, start)
-        h, g, f = h + a, g + b, f + c
-        h = _folded(h, _scrambled(d)) + e
-        g = _folded(g, _scrambled(c)) + a
-        f = _folded(f, _scrambled(b + e * _C1)) + d
-        f += g
+        word = d * _C1 & _MASK
+        word = (h + a & _MASK) ^ ((word >> 17 | word << 15) * _C2 & _MASK)
+        h = (word >> 19 | word << 13) * 5 + _ADDED + e
+        word = c * _C1 & _MASK
+        word = (g + b & _MASK) ^ ((word >> 17 | word << 15) * _C2 & _MASK)
+        g = (word >> 19 | word << 13) * 5 + _ADDED + a
+        word = (b + e * _C1) * _C1 & _MASK
+        word = (f + c & _MASK) ^ ((word >> 17 | word << 15) * _C2 & _MASK)
+        f = (word >> 19 | word << 13) * 5 + _ADDED + d + g
         g += f
     g = _stirred(_rotated(g, 11) * _C1)
     f = _stirred(_rotated(f, 11) * _C1)
