@@ -24,7 +24,6 @@ from domain.attributes import (
 from domain.ids import parse_run_id, scheduled_run_id
 from domain.run import Finding
 from domain.states import RunState
-from domain.task import Overlap
 from domain.watch import (
     RECORDS,
     Decision,
@@ -84,6 +83,7 @@ class AbsentFires:
                 tasks[fire.key].task,
                 now=now,
                 paused_in_temporal=fire.key in paused_in_temporal,
+                skips=tasks[fire.key].skips_in_temporal,
                 runs=runs[fire.key],
             )
             for fire in fires
@@ -93,10 +93,10 @@ class AbsentFires:
     async def _runs_of(
         self, fires: list[Fire], tasks: dict[Key, Known]
     ) -> defaultdict[Key, list[SeenRun]]:
-        """The runs of tasks with `overlap: skip` that may have kept others out."""
+        """The runs that may have kept others of their task out."""
         first: dict[Key, datetime] = {}
         for fire in fires:
-            if tasks[fire.key].task.overlap is Overlap.SKIP:
+            if tasks[fire.key].skips_in_temporal:
                 first.setdefault(fire.key, fire.at)
         found: defaultdict[Key, list[SeenRun]] = defaultdict(list)
 
@@ -119,7 +119,7 @@ class AbsentFires:
         run_id = scheduled_run_id(*key, decision.fire.scheduled)
         if (
             decision.verdict is Verdict.STARTED
-            and known.task.overlap is Overlap.SKIP
+            and known.skips_in_temporal
             and (before := self._open.get(key))
             and before != run_id
             and await self._is_open(before)
@@ -139,7 +139,8 @@ class AbsentFires:
             status=RECORDS.get(decision.verdict),
         )
         await (self._records if finding.status else self._starts).wait()
-        place = Place(known.entry.task_queue, priority_of(task, known.entry.weight), known.seed)
+        priority = priority_of(task, known.entry.weight)
+        place = Place(known.entry.task_queue, priority, known.seed, known.limited)
         memo = {WATCH_MEMO: decision.verdict.value}
         if not await start_fire(self._client, task, finding, place, memo):
             return await self._verdict_of(run_id, at)

@@ -1,6 +1,7 @@
 """What the registries say, kept in this process: an unchanged registry is listed and not read."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,7 +12,8 @@ from domain.agenda import Key, Span, Spans
 from domain.attributes import REGISTRY, VERSION_MEMO
 from domain.compiled import Horizon
 from domain.ids import parse_registry_id, registry_id
-from domain.registry import Entry, Snapshot, shard_of, unpack_task
+from domain.limits import TenantLimits, skips_in_temporal
+from domain.registry import LIMITS_SHARD, Entry, Snapshot, shard_of, unpack_task
 from domain.task import Task
 from shared.calls import at_once
 from shared.registry import read_shard, watch_queue
@@ -38,8 +40,21 @@ class Known:
     task: Task
     spans: Spans
     namespace_id: str | None
-    digests: dict[datetime, str] = field(default_factory=dict, compare=False)
+    limits: Mapping[str, TenantLimits] = field(compare=False)
+    """Of all tenants, as they are at the last `refresh`."""
+    digests: dict[tuple[datetime, bool], str] = field(default_factory=dict, compare=False)
     """By the start of a quarter: one is the same for all of it, and costs a hash of the task."""
+
+    @property
+    def limited(self) -> bool:
+        """Whether its tenant has a `max_concurrent`."""
+        limits = self.limits.get(self.key[0])
+        return limits is not None and limits.max_concurrent is not None
+
+    @property
+    def skips_in_temporal(self) -> bool:
+        """Whether its schedule makes no run while the one before is under way."""
+        return skips_in_temporal(self.task, limited=self.limited)
 
     @property
     def seed(self) -> str | None:
@@ -51,12 +66,12 @@ class Known:
 
         That of its registration when another version of taskflow wrote it.
         """
-        quarter = Horizon.of(now).start
-        if quarter not in self.digests:
+        kind = (Horizon.of(now).start, self.limited)
+        if kind not in self.digests:
             wanted = digest_of(self.task, self.entry.weight, self._circumstances(now))
             ours = same_making(wanted, self.entry.digest)
-            self.digests[quarter] = wanted if ours else self.entry.digest
-        return self.digests[quarter]
+            self.digests[kind] = wanted if ours else self.entry.digest
+        return self.digests[kind]
 
     def is_ours(self, now: datetime) -> bool:
         """Whether this version of taskflow would make the same schedule as the registering one."""
@@ -69,7 +84,8 @@ class Known:
         return schedule_of(self.task, self.entry.weight, self._circumstances(now))
 
     def _circumstances(self, now: datetime) -> Circumstances:
-        return Circumstances(self.entry.task_queue, now, self.namespace_id)
+        limited = frozenset({self.key[0]} if self.limited else ())
+        return Circumstances(self.entry.task_queue, now, self.namespace_id, limited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +106,7 @@ class Registered:
         self._fresh: set[str] = set()
         self._reading = asyncio.Lock()
         self.tasks: dict[Key, Known] = {}
+        self.limits: dict[str, TenantLimits] = {}
         self.namespace_id: str | None = None
 
     async def refresh(self) -> None:
@@ -135,10 +152,20 @@ class Registered:
 
     async def _read(self, workflow_id: str) -> None:
         snapshot = await read_shard(self._client, workflow_id)
+        self._note_limits(workflow_id, snapshot)
         before = self._shards.get(workflow_id)
         if before is None or before.version != snapshot.version:
             known = await asyncio.to_thread(self._decode, workflow_id, snapshot, before)
             self._shards[workflow_id] = _Shard(snapshot.version, snapshot, known)
+
+    def _note_limits(self, workflow_id: str, snapshot: Snapshot) -> None:
+        parsed = parse_registry_id(workflow_id)
+        if parsed is None or parsed[1] != LIMITS_SHARD:
+            return
+        if snapshot.limits:
+            self.limits[parsed[0]] = snapshot.limits
+        else:
+            self.limits.pop(parsed[0], None)
 
     def _decode(
         self, workflow_id: str, snapshot: Snapshot, before: _Shard | None
@@ -155,7 +182,12 @@ class Registered:
             elif entry.task_queue == self._task_queue:
                 try:
                     found[key] = Known(
-                        key, entry, unpack_task(entry.task), _spans(entry), self.namespace_id
+                        key,
+                        entry,
+                        unpack_task(entry.task),
+                        _spans(entry),
+                        self.namespace_id,
+                        self.limits,
                     )
                 except ValueError as error:
                     log.error(  # noqa: TRY400 - one bad entry, said in a line

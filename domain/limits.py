@@ -105,6 +105,11 @@ def is_governed(task: Task, *, limited: bool) -> bool:
     )
 
 
+def skips_in_temporal(task: Task, *, limited: bool) -> bool:
+    """Whether the task's schedule itself keeps a fire from overlapping the run before."""
+    return task.overlap is Overlap.SKIP and not is_governed(task, limited=limited)
+
+
 def limit_of(limits: TenantLimits, dimension: str) -> int | None:
     """How many units there are; None is as many as anybody wants."""
     kind, _, name = dimension.partition(":")

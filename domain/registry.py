@@ -94,6 +94,7 @@ class SetPaused(Payload):
 class Configure(Payload):
     """The signal `configure`: what the tenant's runs may hold from now on. Of shard 0 only."""
 
+    at: datetime
     limits: TenantLimits
 
 
@@ -132,12 +133,13 @@ class Shard:
             limits=self.limits,
         )
 
-    def configure(self, limits: TenantLimits) -> None:
+    def configure(self, change: Configure) -> None:
         """Remember the tenant's limits; what was said earlier and comes later changes nothing."""
-        before, at = self.limits, limits.changed_at
-        if before and before.changed_at and at and at < before.changed_at:
+        before = self.limits.changed_at if self.limits else None
+        if before and change.at < before:
             return
-        self.limits = limits
+        self.limits = change.limits
+        self._grow(change.at)
 
     def put(self, batch: Put) -> None:
         """Remember tasks. A task that is there keeps whether it is paused."""

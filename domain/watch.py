@@ -12,7 +12,7 @@ from domain.agenda import Fire, Key
 from domain.duration import format_duration
 from domain.run import Payload
 from domain.states import RunState
-from domain.task import Overlap, Task
+from domain.task import Task
 
 GRACE = timedelta(seconds=20)
 """Fires are judged when they are this old: Temporal's lists lag behind by a second or so."""
@@ -150,13 +150,17 @@ def decide(
     *,
     now: datetime,
     paused_in_temporal: bool = False,
+    skips: bool = False,
     runs: Iterable[SeenRun] = (),
 ) -> Decision:
-    """Of a fire that has no run: the first rule that fits. `runs` are the task's own."""
+    """Of a fire that has no run: the first rule that fits. `runs` are the task's own.
+
+    `skips`: the task's schedule makes no run while the one before is under way.
+    """
     if paused_in_temporal:
         reason = "its schedule is paused in Temporal, and not by taskflow"
         return Decision(fire, Verdict.SKIPPED, reason)
-    if task.overlap is Overlap.SKIP and (before := previous_open(fire.at, runs)):
+    if skips and (before := previous_open(fire.at, runs)):
         return Decision(fire, Verdict.SKIPPED, overlap_reason(before.run_id))
     if now - fire.at > task.catchup:
         late = format_duration(timedelta(seconds=round((now - fire.at).total_seconds())))

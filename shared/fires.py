@@ -30,6 +30,7 @@ class Place:
     task_queue: str
     priority: Priority
     jitter_seed: str | None
+    limited: bool = False
 
 
 async def start_fire(
@@ -42,7 +43,12 @@ async def start_fire(
     try:
         await client.start_workflow(
             TASK_RUN,
-            TaskRunInput(task=task, jitter_seed=place.jitter_seed, finding=finding),
+            TaskRunInput(
+                task=task,
+                jitter_seed=place.jitter_seed,
+                finding=finding,
+                limited=place.limited,
+            ),
             id=scheduled_run_id(task.tenant_id, task.task_id, due.scheduled_time),
             task_queue=place.task_queue,
             id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,

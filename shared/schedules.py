@@ -32,9 +32,10 @@ from domain.due import stagger_of
 from domain.duration import format_duration
 from domain.ids import parse_schedule_id, run_id_prefix, schedule_id
 from domain.jitter import jitter_seed, stagger_offset
+from domain.limits import skips_in_temporal
 from domain.run import TaskRunInput, TriggerKind
 from domain.states import RunState
-from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Overlap, Task
+from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
 from shared.compiled import compiled_spec, exact_until
 
 SPEC_DIGEST = SearchAttributeKey.for_keyword(names.SPEC_DIGEST)
@@ -49,10 +50,6 @@ ONCE = timedelta(days=14_000)
 
 _AT = "at "
 
-_OVERLAPS = {
-    Overlap.SKIP: ScheduleOverlapPolicy.SKIP,
-    Overlap.ALLOW: ScheduleOverlapPolicy.ALLOW_ALL,
-}
 _KINDS = {
     CronTrigger: TriggerKind.CRON,
     IntervalTrigger: TriggerKind.INTERVAL,
@@ -65,12 +62,14 @@ class Circumstances:
     """What a schedule is made with beside its task.
 
     `now` decides until when clock changes are mended; `namespace_id` (the UUID) makes the trigger
-    times of tasks with jitter known in advance, and may be None when no task has jitter.
+    times of tasks with jitter known in advance, and may be None when no task has jitter. `limited`
+    are the tenants with a `max_concurrent`, all of whose runs ask for admission.
     """
 
     task_queue: str
     now: datetime
     namespace_id: str | None = None
+    limited: frozenset[str] = frozenset()
 
 
 def schedule_of(task: Task, weight: float, circumstances: Circumstances) -> Schedule:
@@ -79,9 +78,12 @@ def schedule_of(task: Task, weight: float, circumstances: Circumstances) -> Sche
     Errors: `CannotCompile` when its triggers cannot be said exactly.
     """
     stagger = stagger_of(task)
+    limited = task.tenant_id in circumstances.limited
     action = ScheduleActionStartWorkflow(
         TASK_RUN,
-        TaskRunInput(task=task, jitter_seed=seed_of(task, circumstances.namespace_id)),
+        TaskRunInput(
+            task=task, jitter_seed=seed_of(task, circumstances.namespace_id), limited=limited
+        ),
         id=run_id_prefix(task.tenant_id, task.task_id),
         task_queue=circumstances.task_queue,
         memo={STAGGER_MEMO: int(stagger.total_seconds())} if stagger else None,
@@ -93,7 +95,12 @@ def schedule_of(task: Task, weight: float, circumstances: Circumstances) -> Sche
     return Schedule(
         action=action,
         spec=compiled_spec(task, circumstances.now),
-        policy=SchedulePolicy(overlap=_OVERLAPS[task.overlap], catchup_window=task.catchup),
+        policy=SchedulePolicy(
+            overlap=ScheduleOverlapPolicy.SKIP
+            if skips_in_temporal(task, limited=limited)
+            else ScheduleOverlapPolicy.ALLOW_ALL,
+            catchup_window=task.catchup,
+        ),
         state=ScheduleState(),
     )
 
@@ -136,7 +143,8 @@ def digest_of(task: Task, weight: float, circumstances: Circumstances) -> str:
     """What a schedule is made of, `<32 hex digits>/<stagger window in s>/<mended until>`.
 
     A list tells by the window what moved the intervals, and by the day, empty where no clock
-    changes, whether it is time to mend more of them.
+    changes, whether it is time to mend more of them. `/limited` follows for a tenant whose runs all
+    ask for admission: that changes without the task.
     """
     whole = [
         *(FORM, task.model_dump(mode="json"), weight, circumstances.task_queue),
@@ -146,7 +154,8 @@ def digest_of(task: Task, weight: float, circumstances: Circumstances) -> str:
     digest = blake2b(text.encode(), digest_size=16).hexdigest()
     until = exact_until(task, circumstances.now)
     window = task.stagger // timedelta(seconds=1)
-    return f"{digest}/{window}/{until.date().isoformat() if until else ''}"
+    limited = "/limited" if task.tenant_id in circumstances.limited else ""
+    return f"{digest}/{window}/{until.date().isoformat() if until else ''}{limited}"
 
 
 def same_making(digest: str, other: str) -> bool:
@@ -154,13 +163,18 @@ def same_making(digest: str, other: str) -> bool:
     return digest.partition("/")[0] == other.partition("/")[0]
 
 
-async def circumstances_of(client: Client, tasks: Iterable[Task], task_queue: str) -> Circumstances:
+async def circumstances_of(
+    client: Client,
+    tasks: Iterable[Task],
+    task_queue: str,
+    limited: frozenset[str] = frozenset(),
+) -> Circumstances:
     """What the schedules of these tasks are made with, now. Errors: `RPCError`.
 
     The namespace is asked for only when a task has jitter.
     """
     namespace_id = await namespace_id_of(client) if any(task.jitter for task in tasks) else None
-    return Circumstances(task_queue, datetime.now(UTC), namespace_id)
+    return Circumstances(task_queue, datetime.now(UTC), namespace_id, limited)
 
 
 async def namespace_id_of(client: Client) -> str:
@@ -204,6 +218,12 @@ def trigger_text(trigger: dict[str, Any]) -> str:
 
 def task_of(schedule: Schedule) -> Task | None:
     """The task that a described schedule carries; None when it is not one of ours."""
+    request = request_of(schedule)
+    return request.task if request else None
+
+
+def request_of(schedule: Schedule) -> TaskRunInput | None:
+    """What a described schedule starts its runs with; None when it is not one of ours."""
     action = schedule.action
     if not isinstance(action, ScheduleActionStartWorkflow) or action.workflow != TASK_RUN:
         return None
@@ -212,7 +232,7 @@ def task_of(schedule: Schedule) -> Task | None:
         [request] = converter.from_payloads(list(action.args), [TaskRunInput])
     except (RuntimeError, ValueError):
         return None
-    return request.task if isinstance(request, TaskRunInput) else None
+    return request if isinstance(request, TaskRunInput) else None
 
 
 def listed_triggers(entry: ScheduleListDescription) -> list[dict[str, Any]] | None:

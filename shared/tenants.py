@@ -21,7 +21,8 @@ async def write_limits(
 
     Its governor learns of them by `shared.governor.configure`.
     """
-    limits = limits.model_copy(update={"changed_at": datetime.now(UTC)})
+    now = datetime.now(UTC)
+    limits = limits.model_copy(update={"changed_at": now})
     await client.start_workflow(
         REGISTRY,
         Snapshot(),
@@ -29,7 +30,7 @@ async def write_limits(
         task_queue=watch_queue(task_queue),
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         start_signal="configure",
-        start_signal_args=[Configure(limits=limits)],
+        start_signal_args=[Configure(at=now, limits=limits)],
         static_summary=f"tasks that should exist: {tenant_id}, part {LIMITS_SHARD}",
     )
     return limits

@@ -17,7 +17,7 @@ from shared.calls import Pace, at_once, is_missing
 from shared.errors import Refused
 from shared.fires import Place, start_fire
 from shared.schedules import namespace_id_of, seed_of
-from starter.control import describe_task
+from starter.control import describe_request
 from starter.rpc import temporal_errors
 from starter.times import rfc3339
 
@@ -64,8 +64,8 @@ async def find_fires(
         raise Refused("a backfill ends in the past: fires to come run by themselves")
     if end < start:
         raise Refused("a backfill ends after it starts: --to is before --from")
-    description, task = await describe_task(client, tenant_id, task_id)
-    action = description.schedule.action
+    description, request = await describe_request(client, tenant_id, task_id)
+    task, action = request.task, description.schedule.action
     if not isinstance(action, ScheduleActionStartWorkflow):
         raise Refused(f"the schedule {description.id} starts no run: apply the task's file again")
     with temporal_errors():
@@ -73,7 +73,7 @@ async def find_fires(
     fires = list(islice(_between(task, start, end, seed), MOST_FIRES + 1))
     if len(fires) > MOST_FIRES:
         raise Refused(f"more than {MOST_FIRES} fires: choose a shorter time")
-    found = Backfill(task, Place(action.task_queue, action.priority, seed), [], [])
+    found = Backfill(task, Place(action.task_queue, action.priority, seed, request.limited), [], [])
     present: set[datetime] = set()
 
     async def look(due: Due) -> None:

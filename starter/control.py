@@ -24,7 +24,7 @@ from domain.task import Task
 from shared import registry
 from shared.calls import is_missing
 from shared.errors import NotFound, Refused
-from shared.schedules import run_attributes, summary_of, task_of
+from shared.schedules import request_of, run_attributes, summary_of
 from starter.rpc import temporal_errors
 
 SETTLE_SECONDS = 1.0
@@ -40,15 +40,23 @@ async def describe_task(
     client: Client, tenant_id: str, task_id: str
 ) -> tuple[ScheduleDescription, Task]:
     """A registered task and its schedule. Errors: `NotFound`."""
+    description, request = await describe_request(client, tenant_id, task_id)
+    return description, request.task
+
+
+async def describe_request(
+    client: Client, tenant_id: str, task_id: str
+) -> tuple[ScheduleDescription, TaskRunInput]:
+    """A task's schedule, and what it starts runs with. Errors: `NotFound`, `Refused`."""
     with temporal_errors(missing=no_task(tenant_id, task_id)):
         description = await _handle(client, tenant_id, task_id).describe()
-    task = task_of(description.schedule)
-    if task is None:
+    request = request_of(description.schedule)
+    if request is None:
         raise Refused(
             f"the schedule {description.id} was not made by this version of taskflow: "
             "apply the task's file again"
         )
-    return description, task
+    return description, request
 
 
 async def pause(client: Client, tenant_id: str, task_id: str, *, who: str, reason: str) -> None:
@@ -116,8 +124,8 @@ async def trigger(
     Every call is a run of its own, unless it carries a `key`: the same key is the same run, for as
     long as Temporal retains it. Works for a paused task too.
     """
-    description, task = await describe_task(client, tenant_id, task_id)
-    action = description.schedule.action
+    description, request = await describe_request(client, tenant_id, task_id)
+    task, action = request.task, description.schedule.action
     if not isinstance(action, ScheduleActionStartWorkflow):
         raise Refused(f"the schedule {description.id} starts no run: apply the task's file again")
     now = datetime.now(UTC)
@@ -128,7 +136,11 @@ async def trigger(
         try:
             await client.start_workflow(
                 TASK_RUN,
-                TaskRunInput(task=task, manual=ManualFire(at=now, payload=payload)),
+                TaskRunInput(
+                    task=task,
+                    manual=ManualFire(at=now, payload=payload),
+                    limited=request.limited,
+                ),
                 id=run_id,
                 task_queue=action.task_queue,
                 id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

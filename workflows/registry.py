@@ -60,7 +60,7 @@ class Registry:
     def configure(self, change: Configure) -> None:
         """The tenant's runs may hold so much."""
         self._signals += 1
-        self._shard.configure(change.limits)
+        self._shard.configure(change)
 
     @workflow.query
     def snapshot(self) -> Snapshot:

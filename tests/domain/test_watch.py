@@ -100,10 +100,10 @@ def test_a_foreign_pause_is_a_reason_of_its_own() -> None:
 )
 def test_overlap_skip_looks_at_the_nominal_time(before: SeenRun, *, skipped: bool) -> None:
     """A run of an earlier time that was under way then keeps the fire out; a record never does."""
-    decision = decide(FIRE, task_of(overlap="skip"), now=NOON + SECOND, runs=[before])
+    decision = decide(FIRE, task_of(), now=NOON + SECOND, skips=True, runs=[before])
     assert (decision.verdict is Verdict.SKIPPED) is skipped
     assert not skipped or before.run_id in decision.reason
-    allowed = decide(FIRE, task_of(overlap="allow"), now=NOON + SECOND, runs=[before])
+    allowed = decide(FIRE, task_of(), now=NOON + SECOND, runs=[before])
     assert allowed.verdict is Verdict.STARTED
 
 
