@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
 from domain.cron import CronExpression
+from domain.limits import TenantLimits
 from domain.problems import Problem
 from domain.shifted import LONGEST_SHIFT
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
-from domain.tenant import Tenant
 from domain.triggers import task_times
 
 MAX_PARAMS_BYTES = 64 * 1024
@@ -20,9 +20,12 @@ FIRST_YEAR, LAST_YEAR = 1970, 2199  # times in nanoseconds, as the server keeps 
 
 
 def check_task(
-    task: Task, *, said: Set[str], least_interval: timedelta, tenant: Tenant | None
+    task: Task, *, said: Set[str], least_interval: timedelta, limits: TenantLimits | None
 ) -> Iterator[Problem]:
-    """Problems of a whole task, their paths below it; `said` are the fields of its own layer."""
+    """Problems of a whole task, their paths below it.
+
+    `said` are the fields of its own layer; `limits` its tenant's, when they are known already.
+    """
     yield from _trigger_checks(task, least_interval)
     yield from _one_off_checks(task)
     yield from _time_checks(task, said)
@@ -30,8 +33,8 @@ def check_task(
     size = len(task.model_dump_json(include={"params"}))
     if size > MAX_PARAMS_BYTES:
         yield Problem(("params",), f"{size} bytes: the limit is {MAX_PARAMS_BYTES}")
-    if tenant:
-        yield from _quota_checks(task, tenant)
+    if limits:
+        yield from limit_checks(task, limits)
 
 
 def _trigger_checks(task: Task, least: timedelta) -> Iterator[Problem]:
@@ -105,15 +108,15 @@ def _spread_checks(task: Task) -> Iterator[Problem]:
         yield Problem(("stagger",), message)
 
 
-def _quota_checks(task: Task, tenant: Tenant) -> Iterator[Problem]:
+def limit_checks(task: Task, limits: TenantLimits) -> Iterator[Problem]:
+    """What the task asks of its tenant and can never get."""
     for name, wanted in task.resources.items():
-        limit = tenant.quota.resources.get(name)
+        limit = limits.resources.get(name)
         if limit is not None and wanted > limit:
             message = f"{wanted} can never be met: the tenant's quota is {limit}"
             yield Problem(("resources", name), message)
     for index, group in enumerate(task.mutex):
-        if group not in tenant.mutex_groups:
-            known = ", ".join(sorted(tenant.mutex_groups)) or "none"
-            yield Problem(
-                ("mutex", index), f"{group!r} is not a mutex group of the tenant: {known}"
-            )
+        if group not in limits.mutex_groups:
+            known = ", ".join(sorted(limits.mutex_groups)) or "it has none"
+            message = f"{group!r} is not a mutex group of the tenant ({known}): declare it there"
+            yield Problem(("mutex", index), message)

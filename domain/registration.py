@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from domain.checks import check_task
 from domain.document import Document
 from domain.layers import TaskDefaults, TaskSpec, merge, said
+from domain.limits import limits_of
 from domain.policy import Policy
 from domain.problems import InvalidInput, Path, Problem, problems_of
 from domain.task import Task
@@ -21,11 +22,6 @@ class Registration:
 
     tasks: tuple[Task, ...]
     tenants: dict[str, Tenant] = field(default_factory=dict)
-
-    def weight_of(self, tenant_id: str) -> float:
-        """The tenant's fairness weight."""
-        tenant = self.tenants.get(tenant_id)
-        return tenant.fairness_weight if tenant else 1.0
 
     def tenant_ids(self) -> list[str]:
         """Every tenant that the file names, declared or not."""
@@ -120,7 +116,8 @@ class _TaskReader:
             return None
         least = self._policy.min_interval_of(task.tenant_id)
         tenant = self._tenants.get(task.tenant_id)
-        misfits = check_task(task, said=spec.keys(), least_interval=least, tenant=tenant)
+        limits = limits_of(tenant) if tenant else None
+        misfits = check_task(task, said=spec.keys(), least_interval=least, limits=limits)
         self._problems += [Problem((*at, *p.path), p.message) for p in misfits]
         key = (task.tenant_id, task.task_id)
         if (first := self._seen.setdefault(key, int(at[-1]))) != at[-1]:

@@ -26,6 +26,7 @@ from shared.schedules import (
     task_of,
     trigger_text,
 )
+from starter.tenants import TenantChange, Tenants
 from starter.times import rfc3339
 
 SHOWN_TIMES = 3
@@ -87,14 +88,18 @@ class Change:
 class Plan:
     """What `apply` would do, and after it what it did."""
 
+    task_queue: str = ""
     created: list[Wanted] = field(default_factory=list)
     updated: list[Change] = field(default_factory=list)
     unchanged: int = 0
     deleted: list[Key] = field(default_factory=list)
+    tenants: list[TenantChange] = field(default_factory=list)
+    conflicts_before: int | None = None
+    conflicts_after: int | None = None
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """The document of `plan` and `apply`; conflicts are null because nothing forecasts them."""
+        """The document of `plan` and `apply`; conflicts are null where none could be told."""
         return {
             "created": [
                 {**_ids(wanted.key), "next_times": [rfc3339(at) for at in wanted.next_times]}
@@ -111,19 +116,22 @@ class Plan:
             ],
             "unchanged": self.unchanged,
             "deleted": [_ids(key) for key in self.deleted],
-            "conflicts_before": None,
-            "conflicts_after": None,
+            "tenants": [change.as_json() for change in self.tenants],
+            "conflicts_before": self.conflicts_before,
+            "conflicts_after": self.conflicts_after,
             "warnings": self.warnings,
         }
 
 
-def all_wanted(registration: Registration, circumstances: Circumstances) -> list[Wanted]:
+def all_wanted(
+    registration: Registration, tenants: Tenants, circumstances: Circumstances
+) -> list[Wanted]:
     """The schedule of every task. Errors: `InvalidInput` with each that cannot be compiled."""
     made: list[Wanted] = []
     problems: list[Problem] = []
     for index, task in enumerate(registration.tasks):
         try:
-            made.append(_wanted(task, registration.weight_of(task.tenant_id), circumstances))
+            made.append(_wanted(task, tenants.weight_of(task.tenant_id), circumstances))
         except CannotCompile as error:
             problems.append(Problem(("tasks", index, "triggers"), str(error)))
     if problems:
@@ -158,7 +166,8 @@ def changes_of(description: ScheduleDescription, wanted: Wanted) -> list[str]:
     if changes:
         return changes
     if description.typed_search_attributes.get(SPEC_DIGEST) != wanted.digest:
-        return ["settings of the schedule: queue, weight, version or the clock changes it mends"]
+        what = "queue, weight, admission, version or the clock changes it mends"
+        return [f"settings of the schedule: {what}"]
     if current.spec != wanted.schedule.spec or current.policy != wanted.schedule.policy:
         return ["the schedule was changed in Temporal: restored"]
     return []

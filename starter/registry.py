@@ -33,6 +33,7 @@ from starter.plan import (
     silent,
 )
 from starter.rpc import temporal_errors
+from starter.tenants import change_tenants, compare_tenants
 from starter.times import rfc3339
 from starter.verify import misfires
 
@@ -69,11 +70,14 @@ async def make_plan(
     """
     with temporal_errors():
         await register_search_attributes(client)
-        circumstances = await circumstances_of(client, registration.tasks, task_queue)
+        tenants = await compare_tenants(client, registration)
+        circumstances = await circumstances_of(
+            client, registration.tasks, task_queue, tenants.limited
+        )
     present = await listed(client, registration.tenant_ids())
-    plan = Plan()
+    plan = Plan(task_queue=task_queue, tenants=tenants.changes)
     compare: list[Wanted] = []
-    for wanted in all_wanted(registration, circumstances):
+    for wanted in all_wanted(registration, tenants, circumstances):
         task = wanted.task
         if not wanted.next_times:
             plan.warnings.append(f"{task.tenant_id}/{task.task_id} never fires again")
@@ -121,7 +125,14 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
     Errors: `TemporalUnreachable` when Temporal goes away in the middle; each schedule is then
     either as it was or as wanted, and the same apply again finishes the rest.
     """
-    done = Plan(unchanged=plan.unchanged, warnings=plan.warnings)
+    done = Plan(
+        task_queue=plan.task_queue,
+        unchanged=plan.unchanged,
+        tenants=plan.tenants,
+        conflicts_before=plan.conflicts_before,
+        conflicts_after=plan.conflicts_after,
+        warnings=plan.warnings,
+    )
 
     async def create(wanted: Wanted) -> None:
         try:
@@ -175,6 +186,8 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
         change.wanted.as_put(paused=change.paused, note=change.note) for change in plan.updated
     ]
     with temporal_errors():
+        # Limits before the tasks that they are for: no run asks before they hold.
+        await change_tenants(client, plan.tenants, task_queue=plan.task_queue)
         await forget(client, plan.deleted)
         await remember(client, puts)
         await at_once(plan.created, create, advance)

@@ -17,6 +17,12 @@ MOST_SHOWN = 100
 
 def show_plan(screen: Console, plan: Plan, now: datetime, *, seconds: float | None) -> None:
     """Print a plan, or what was done when `seconds` says how long that took."""
+    for tenant in plan.tenants:
+        _print(
+            screen,
+            Text(f"~ tenant {tenant.tenant_id}", style="yellow"),
+            [Text(f"    {plain(text)}") for text in tenant.changes],
+        )
     for wanted in plan.created[:MOST_SHOWN]:
         _print(screen, _name("+", wanted, "green"), _times("next", wanted.next_times, wanted, now))
     _more(screen, "+", len(plan.created))
@@ -39,6 +45,11 @@ def _summary(plan: Plan, seconds: float | None) -> str:
         "delete": len(plan.deleted),
     }
     total = sum(counts.values())
+    if not total and plan.tenants:
+        tenants = "1 tenant" if len(plan.tenants) == 1 else f"{len(plan.tenants)} tenants"
+        if seconds is None:
+            return f"{tenants} to change. Nothing was changed yet: `taskflow apply` does it."
+        return f"{tenants} changed."
     if not total:
         return "Nothing to change." if plan.unchanged else "No tasks in the file."
     said = [f"{count:,} {_word(verb, seconds)}" for verb, count in counts.items() if count]
