@@ -1,20 +1,26 @@
-"""Reading what a plugin runtime answered: a success, or why it is none."""
+"""Reading what a plugin runtime answered: a success, or why it is none.
+
+The lower half reads answers of any service: bounded, strict, and never more than was said.
+"""
 
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from domain.document import parse_json
-from domain.problems import InvalidInput
+from domain.problems import InvalidInput, problems_of
 
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_RESULT_BYTES = 256 * 1024
-_RETRYABLE_4XX = {408, 425, 429}
+RETRYABLE_4XX = frozenset({408, 425, 429})
+_MOST_SHOWN = 300
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class Answer(BaseModel):
@@ -47,24 +53,11 @@ async def read_answer(response: httpx.Response, *, now: datetime) -> JsonValue |
     """
     if response.status_code != httpx.codes.OK:
         return _refusal(response, now)
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > MAX_ANSWER_BYTES:
-            return _bad(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-    answer = _parsed(bytes(body))
-    return answer if isinstance(answer, Failure) else _result(answer)
-
-
-def _parsed(body: bytes) -> Answer | Failure:
-    try:
-        return Answer.model_validate(parse_json(body).data)
-    except InvalidInput as error:
-        first = str(error.problems[0])[:300]  # there may be as many as the answer has values
-        return _bad(f"the answer is not the contract: {first}")
-    except ValidationError as error:
-        fields = ", ".join(str(detail["loc"][0]) for detail in error.errors() if detail["loc"])
-        return _bad(f"the answer is not the contract: {fields or 'no object'}")
+    body = await read_body(response, MAX_ANSWER_BYTES)
+    if body is None:
+        return _bad(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+    answer = parsed(Answer, body)
+    return _bad(answer) if isinstance(answer, str) else _result(answer)
 
 
 def _result(answer: Answer) -> JsonValue | Failure:
@@ -92,15 +85,36 @@ def _refusal(response: httpx.Response, now: datetime) -> Failure:
     if status == httpx.codes.ACCEPTED:
         message = "the plugin answered 202: asynchronous executions are not supported yet"
         return Failure("PLUGIN_ASYNC_UNSUPPORTED", message, retryable=False)
-    retry_after = _retry_after(response.headers.get("retry-after"), now)
+    wait = retry_after(response.headers.get("retry-after"), now)
     if status == httpx.codes.TOO_MANY_REQUESTS:
-        return Failure("PLUGIN_THROTTLED", text, retry_after=retry_after)
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in _RETRYABLE_4XX:
-        return Failure("PLUGIN_UNAVAILABLE", text, retry_after=retry_after)
+        return Failure("PLUGIN_THROTTLED", text, retry_after=wait)
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in RETRYABLE_4XX:
+        return Failure("PLUGIN_UNAVAILABLE", text, retry_after=wait)
     return Failure("PLUGIN_REFUSED", text, retryable=False)
 
 
-def _retry_after(value: str | None, now: datetime) -> timedelta | None:
+async def read_body(response: httpx.Response, most: int) -> bytes | None:
+    """The whole body, unpacked; None when it is larger than `most` bytes: the rest stays unread."""
+    body = bytearray()
+    async for chunk in response.aiter_bytes():
+        body += chunk
+        if len(body) > most:
+            return None
+    return bytes(body)
+
+
+def parsed(model: type[Model], body: bytes) -> Model | str:
+    """The body as `model`, else in words what keeps it from being one."""
+    try:
+        return model.model_validate(parse_json(body).data)
+    except InvalidInput as error:
+        first = error.problems[0]  # there may be as many as the answer has values
+    except ValidationError as error:
+        first = problems_of(error)[0]
+    return f"the answer is not the contract: {str(first)[:_MOST_SHOWN]}"
+
+
+def retry_after(value: str | None, now: datetime) -> timedelta | None:
     """Seconds or an HTTP date; None when it is absent, past or nonsense."""
     if not value:
         return None

@@ -8,7 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from sandbox.capacity import CapacityService
 from sandbox.control import create_app
+from sandbox.endpoint import Sleepers
 from sandbox.journal import Journal, JournalError
 from sandbox.knobs import ConfigError, SandboxConfig, load_config
 from sandbox.replay import ReplayError, replay
@@ -38,8 +40,10 @@ def main(arguments: list[str] | None = None) -> int:
             return _say(1, f"cannot use the log {error}")
         except ReplayError as error:
             return _say(1, f"cannot use the log {options.log}: {error}")
-        runtime = PluginRuntime(journal, ledger, config.plugins)
-        serve(create_app(runtime, journal), listener, runtime.stop)
+        sleepers = Sleepers()
+        runtime = PluginRuntime(journal, sleepers, ledger, config.plugins)
+        capacity = CapacityService(journal, sleepers, ledger)
+        serve(create_app(runtime, capacity, journal), listener, sleepers.stop)
     return 0
 
 

@@ -9,7 +9,7 @@ async with SandboxClient("http://127.0.0.1:9700") as sandbox:
 import asyncio
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import httpx
@@ -38,6 +38,27 @@ class Delivery(BaseModel):
     ended_at: AwareDatetime | None
     outcome: str | None
     effect: int | None
+
+
+class Reservation(BaseModel):
+    """What the capacity service holds for one reservation id, and since when."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tenant_id: str
+    task_id: str
+    resources: dict[str, int]
+    at: AwareDatetime
+
+
+class Capacity(BaseModel):
+    """The capacity service now: what is held, by id and in sum, and all requests that came."""
+
+    model_config = ConfigDict(frozen=True)
+
+    reserved: dict[str, Reservation]
+    in_use: dict[str, int]
+    requests: int
 
 
 class _Deliveries(BaseModel):
@@ -111,6 +132,29 @@ class SandboxClient:
         params = {name: value for name, value in wanted.items() if value is not None}
         answer = await self._call("GET", "/control/deliveries", params=params)
         return _DELIVERIES.validate_json(answer.content).deliveries
+
+    async def configure_capacity(
+        self,
+        *,
+        limits: Mapping[str, int] | None = None,
+        script: Sequence[str] = ("ok",),
+        latency: float = 0.0,
+    ) -> None:
+        """Set all knobs of the capacity service, as in `sandbox.capacity`; it holds what it held.
+
+        A resource that `limits` does not name has no end; `latency` in seconds.
+        """
+        knobs: dict[str, JsonValue] = {
+            "limits": dict(limits or {}),
+            "script": list(script),
+            "latency": latency,
+        }
+        await self._call("PUT", "/control/capacity", json=knobs)
+
+    async def capacity(self) -> Capacity:
+        """What the capacity service holds and how often it was asked, since the last reset."""
+        answer = await self._call("GET", "/control/capacity")
+        return Capacity.model_validate_json(answer.content)
 
     async def reset(self) -> None:
         """Knobs back to the config file, memory empty; the log keeps its lines, with a mark."""

@@ -1,4 +1,4 @@
-"""The app: the execute route, and the control routes with which a test sets and reads plugins.
+"""The app: the routes of the outside world, and those with which a test sets and reads it.
 
 Control routes answer JSON; every refusal is problem+json.
 
@@ -7,6 +7,9 @@ Control routes answer JSON; every refusal is problem+json.
 - `GET /control/plugins` -> `{"plugins": {plugin_id: knobs}}`
 - `DELETE /control/plugins/{plugin_id}` -> 204, also when there was nothing
 - `GET /control/deliveries?plugin_id=&task_id=&key=` -> `{"deliveries": [...]}`, by arrival
+- `PUT /control/capacity` with `{limits, script, latency}` -> 200 the knobs as set
+- `GET /control/capacity` -> `{"reserved": {reservation_id: {...}}, "in_use": {resource: n},
+  "requests": n}`
 - `POST /control/reset` -> 204; knobs are those of the config file again, memory is empty
 - `GET /healthz` -> `{"status": "ok"}`
 """
@@ -14,17 +17,19 @@ Control routes answer JSON; every refusal is problem+json.
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Response
 from starlette.routing import Route
 
 from sandbox import problems
+from sandbox.capacity import CapacityKnobs, CapacityService
 from sandbox.journal import Journal
 from sandbox.knobs import Knobs, PluginId
 from sandbox.runtime import PluginRuntime
 
 
-def create_app(runtime: PluginRuntime, journal: Journal) -> FastAPI:
+def create_app(runtime: PluginRuntime, capacity: CapacityService, journal: Journal) -> FastAPI:
     """The ASGI app of the sandbox; it closes the journal when it shuts down."""
 
     @asynccontextmanager
@@ -35,13 +40,15 @@ def create_app(runtime: PluginRuntime, journal: Journal) -> FastAPI:
     app = FastAPI(title="sandbox", docs_url=None, redoc_url=None, lifespan=lifespan)
     problems.install(app)
     # First in the list, so that a request of a benchmark is matched at once.
-    execute = Route("/plugin/runtime/{plugin_id}/execute", runtime, methods=["POST"])
-    app.router.routes.insert(0, execute)
-    _add_control(app, runtime)
+    app.router.routes[:0] = [
+        Route("/plugin/runtime/{plugin_id}/execute", runtime, methods=["POST"]),
+        Route("/ops/capacity/reserve", capacity, methods=["POST"]),
+    ]
+    _add_control(app, runtime, capacity)
     return app
 
 
-def _add_control(app: FastAPI, runtime: PluginRuntime) -> None:
+def _add_control(app: FastAPI, runtime: PluginRuntime, capacity: CapacityService) -> None:
     @app.put("/control/plugins/{plugin_id}")
     async def configure(plugin_id: PluginId, knobs: Knobs) -> Knobs:
         runtime.knobs[plugin_id] = knobs
@@ -63,8 +70,18 @@ def _add_control(app: FastAPI, runtime: PluginRuntime) -> None:
         body = json.dumps({"deliveries": [entry.view() for entry in found]})
         return Response(body, media_type="application/json")
 
+    @app.put("/control/capacity")
+    async def configure_capacity(knobs: CapacityKnobs) -> CapacityKnobs:
+        capacity.knobs = knobs
+        return knobs
+
+    @app.get("/control/capacity")
+    async def reservations() -> dict[str, Any]:
+        return runtime.ledger.reservations.view()
+
     @app.post("/control/reset", status_code=204)
     async def reset() -> None:
+        capacity.knobs = CapacityKnobs()
         await runtime.reset()
 
     @app.get("/healthz")

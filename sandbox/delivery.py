@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from starlette.types import Scope
 
 from sandbox.knobs import PLUGIN_ID
-from sandbox.ledger import Entry, Ledger
+from sandbox.ledger import Entry, Ledger, Sent
 from sandbox.problems import Problem, field_errors
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -40,26 +40,30 @@ def read_delivery(scope: Scope, body: bytes, ledger: Ledger, at: str) -> Entry:
     plugin_id = scope["path_params"]["plugin_id"]
     if not PLUGIN_ID.fullmatch(plugin_id):
         raise Problem(404, "NO_SUCH_PLUGIN", f"the plugin id is not {PLUGIN_ID.pattern}")
-    headers: dict[bytes, bytes] = dict(scope["headers"])
-    key = _header(headers, "idempotency-key", _KEY)
-    traceparent = _header(headers, "traceparent", _TRACEPARENT)
+    key, traceparent = read_headers(scope)
     try:
         execution = Execution.model_validate_json(body)
     except ValidationError as error:
         errors = field_errors(error.errors())
         raise Problem(400, "INVALID_EXECUTION", "the body is not valid", errors) from error
-    return Entry(
-        key=key,
-        attempt=execution.attempt,
-        fence=execution.fence,
-        plugin_id=plugin_id,
-        tenant_id=execution.tenant_id,
-        task_id=execution.task_id,
-        run_id=execution.run_id,
-        traceparent=traceparent,
-        started_at=at,
-        memory=ledger.memory(key),
-    )
+    sent: Sent = {
+        "key": key,
+        "delivery": 0,
+        "attempt": execution.attempt,
+        "fence": execution.fence,
+        "plugin_id": plugin_id,
+        "tenant_id": execution.tenant_id,
+        "task_id": execution.task_id,
+        "run_id": execution.run_id,
+        "traceparent": traceparent,
+    }
+    return Entry(sent=sent, started_at=at, memory=ledger.memory(key))
+
+
+def read_headers(scope: Scope) -> tuple[str, str]:
+    """The idempotency key and the `traceparent` that every call carries. Raises Problem 400."""
+    headers: dict[bytes, bytes] = dict(scope["headers"])
+    return _header(headers, "idempotency-key", _KEY), _header(headers, "traceparent", _TRACEPARENT)
 
 
 def _header(headers: dict[bytes, bytes], name: str, form: re.Pattern[str]) -> str:

@@ -85,12 +85,10 @@ class Outcome:
                 raise ValueError(f"{text!r}: {head} needs an error code, as in {head}:BROKEN")
             return cls(text, cast(Kind, head), code=argument)
         if head == "slow":
-            return cls(text, "slow", seconds=_seconds(text, argument))
-        if _STATUS.fullmatch(head):
-            seconds = _seconds(text, argument) if colon else None
-            if seconds is not None and not seconds.is_integer():
-                raise ValueError(f"{text!r}: Retry-After is in whole seconds")
-            return cls(text, "status", status=int(head), seconds=seconds)
+            return cls(text, "slow", seconds=seconds_of(text))
+        if (scripted := status_of(text)) is not None:
+            status, seconds = scripted
+            return cls(text, "status", status=status, seconds=seconds)
         raise ValueError(
             f"{text!r} is no outcome: use {', '.join(sorted(_BARE))}, fail:CODE, reject:CODE,"
             " slow:SECONDS or a status from 300 to 599 such as 503 or 429:2"
@@ -100,7 +98,20 @@ class Outcome:
 OK = Outcome("ok", "ok")
 
 
-def _seconds(text: str, argument: str) -> float:
+def status_of(text: str) -> tuple[int, float | None] | None:
+    """The status and the Retry-After of `503` or `429:2`; None for a word that is no status."""
+    head, colon, _ = text.partition(":")
+    if not _STATUS.fullmatch(head):
+        return None
+    seconds = seconds_of(text) if colon else None
+    if seconds is not None and not seconds.is_integer():
+        raise ValueError(f"{text!r}: Retry-After is in whole seconds")
+    return int(head), seconds
+
+
+def seconds_of(text: str) -> float:
+    """The seconds after the colon of a word; ValueError says what is wrong with them."""
+    argument = text.partition(":")[2]
     if not _SECONDS.fullmatch(argument) or float(argument) > MAX_SECONDS:
         raise ValueError(f"{text!r} needs seconds, 0 to {MAX_SECONDS:.0f}, after the colon")
     return float(argument)

@@ -7,22 +7,20 @@ key; it is asked again right before the effect, since a newer holder may have co
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NotRequired
+from typing import Any, Literal, NotRequired
 
 from pydantic import JsonValue
 from typing_extensions import TypedDict
 
+from sandbox.reservations import Reservations
 
-class DeliveryLine(TypedDict):
-    """One line of the log: a delivery arrived (`start`) or is over (`end`).
 
-    `delivery` counts from 1 within the key; `at` is RFC 3339 in UTC with microseconds. `outcome`
-    and `effect` are null on `start`; on `end` the outcome is the word of the script, `stale` or
-    `stopped`, and the effect the number of the effect that the answer stands for. `result` is
-    there on the first line of an effect when the plugin gives a result back.
+class Sent(TypedDict):
+    """What a caller sent, the same wherever a delivery is written.
+
+    `delivery` counts from 1 within the key.
     """
 
-    event: Literal["start", "end"]
     key: str
     delivery: int
     attempt: int
@@ -32,6 +30,18 @@ class DeliveryLine(TypedDict):
     task_id: str
     run_id: str
     traceparent: str
+
+
+class DeliveryLine(Sent):
+    """One line of the log: a delivery arrived (`start`) or is over (`end`).
+
+    `at` is RFC 3339 in UTC with microseconds. `outcome` and `effect` are null on `start`; on `end`
+    the outcome is the word of the script, `stale` or `stopped`, and the effect the number of the
+    effect that the answer stands for. `result` is there on the first line of an effect when the
+    plugin gives a result back.
+    """
+
+    event: Literal["start", "end"]
     at: str
     outcome: str | None
     effect: int | None
@@ -59,17 +69,9 @@ class KeyMemory:
 class Entry:
     """One delivery. `ended_at`, `outcome` and `effect` are None while it is under way."""
 
-    key: str
-    attempt: int
-    fence: int
-    plugin_id: str
-    tenant_id: str
-    task_id: str
-    run_id: str
-    traceparent: str
+    sent: Sent
     started_at: str
     memory: KeyMemory
-    delivery: int = 0
     ended_at: str | None = None
     outcome: str | None = None
     effect: int | None = None
@@ -77,38 +79,22 @@ class Entry:
     @property
     def stale(self) -> bool:
         """A delivery of the same key with a higher fence was seen."""
-        return self.fence < self.memory.fence
+        return self.sent["fence"] < self.memory.fence
 
     def line(self, event: Literal["start", "end"], at: str) -> DeliveryLine:
         """The log line of this delivery as it stands."""
         return {
             "event": event,
-            "key": self.key,
-            "delivery": self.delivery,
-            "attempt": self.attempt,
-            "fence": self.fence,
-            "plugin_id": self.plugin_id,
-            "tenant_id": self.tenant_id,
-            "task_id": self.task_id,
-            "run_id": self.run_id,
-            "traceparent": self.traceparent,
+            **self.sent,  # type: ignore[typeddict-item]  # a `result` might hide in it, for mypy
             "at": at,
             "outcome": self.outcome,
             "effect": self.effect,
         }
 
-    def view(self) -> dict[str, JsonValue]:
+    def view(self) -> dict[str, Any]:
         """The delivery as `GET /control/deliveries` shows it."""
         return {
-            "key": self.key,
-            "delivery": self.delivery,
-            "attempt": self.attempt,
-            "fence": self.fence,
-            "plugin_id": self.plugin_id,
-            "tenant_id": self.tenant_id,
-            "task_id": self.task_id,
-            "run_id": self.run_id,
-            "traceparent": self.traceparent,
+            **self.sent,
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "outcome": self.outcome,
@@ -118,11 +104,12 @@ class Entry:
 
 @dataclass(slots=True)
 class Ledger:
-    """All keys and deliveries since the last reset. Effect numbers grow for ever, from 1."""
+    """All that came since the last reset. Effect numbers grow for ever, from 1."""
 
     effects: int = 0
     keys: dict[str, KeyMemory] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    reservations: Reservations = field(default_factory=Reservations)
 
     def memory(self, key: str) -> KeyMemory:
         """What is known of the key, empty when it is new."""
@@ -131,8 +118,8 @@ class Ledger:
     def arrive(self, entry: Entry) -> DeliveryLine:
         """Number a new delivery and remember its fence; returns its log line."""
         entry.memory.deliveries += 1
-        entry.delivery = entry.memory.deliveries
-        entry.memory.fence = max(entry.memory.fence, entry.fence)
+        entry.sent["delivery"] = entry.memory.deliveries
+        entry.memory.fence = max(entry.memory.fence, entry.sent["fence"])
         self.entries.append(entry)
         return entry.line("start", entry.started_at)
 
@@ -159,12 +146,13 @@ class Ledger:
         return line
 
     def reset(self, at: str) -> ResetLine:
-        """Forget every key and delivery; returns the log line that says so.
+        """Forget every key, delivery and reservation; returns the log line that says so.
 
         A delivery under way keeps its own memory: it ends, but nothing after the reset sees it.
         """
         self.keys.clear()
         self.entries.clear()
+        self.reservations = Reservations()
         return {"event": "reset", "at": at}
 
     def find(
@@ -174,7 +162,7 @@ class Ledger:
         return (
             entry
             for entry in self.entries
-            if (plugin_id is None or entry.plugin_id == plugin_id)
-            and (task_id is None or entry.task_id == task_id)
-            and (key is None or entry.key == key)
+            if (plugin_id is None or entry.sent["plugin_id"] == plugin_id)
+            and (task_id is None or entry.sent["task_id"] == task_id)
+            and (key is None or entry.sent["key"] == key)
         )

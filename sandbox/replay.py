@@ -5,11 +5,13 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sandbox.ledger import DeliveryLine, Entry, Ledger, ResetLine
+from sandbox.ledger import DeliveryLine, Entry, Ledger, ResetLine, Sent
+from sandbox.reservations import CapacityLine
 
-_LINE: TypeAdapter[DeliveryLine | ResetLine] = TypeAdapter(
-    Annotated[DeliveryLine | ResetLine, Field(discriminator="event")]
+_LINE: TypeAdapter[DeliveryLine | CapacityLine | ResetLine] = TypeAdapter(
+    Annotated[DeliveryLine | CapacityLine | ResetLine, Field(discriminator="event")]
 )
+_SENT = TypeAdapter(Sent)
 
 
 class ReplayError(Exception):
@@ -30,6 +32,8 @@ def replay(lines: Iterable[bytes]) -> Ledger:
         if record["event"] == "reset":
             ledger.reset(record["at"])
             open_entries.clear()
+        elif record["event"] == "capacity":
+            ledger.reservations.record(record)
         elif record["event"] == "start":
             entry = _entry(ledger, record)
             ledger.arrive(entry)
@@ -41,14 +45,7 @@ def replay(lines: Iterable[bytes]) -> Ledger:
 
 def _entry(ledger: Ledger, record: DeliveryLine) -> Entry:
     return Entry(
-        key=record["key"],
-        attempt=record["attempt"],
-        fence=record["fence"],
-        plugin_id=record["plugin_id"],
-        tenant_id=record["tenant_id"],
-        task_id=record["task_id"],
-        run_id=record["run_id"],
-        traceparent=record["traceparent"],
+        sent=_SENT.validate_python(record),
         started_at=record["at"],
         memory=ledger.memory(record["key"]),
     )

@@ -51,6 +51,15 @@ class Exchange:
         """A problem as the answer."""
         await self.answer(problem.status, problem.body(), MEDIA_TYPE, **headers)
 
+    async def refuse_as_told(self, status: int, retry_after: float | None) -> None:
+        """A status of a script as a problem; `retry_after` in whole seconds."""
+        wait = {} if retry_after is None else {"retry_after": f"{retry_after:.0f}"}
+        await self.refuse(Problem(status, f"SCRIPTED_{status}", "as scripted"), **wait)
+
+    async def garble(self) -> None:
+        """A 200 that promises JSON and holds none."""
+        await self.answer(200, b"<html>not what you asked for</html>")
+
     async def begin_slowly(self) -> None:
         """Status 200 and no length: a body comes blank by blank, then `end_slowly`."""
         await self._begin(200, "application/json", None, {})

@@ -10,6 +10,7 @@ import pytest
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
+from activities.capacity import CapacityActivities
 from activities.plugin import PluginActivities
 from domain.run import ExecuteInput, ExecuteResult, Fire, TriggerKind
 from domain.task import Flags
@@ -96,3 +97,9 @@ async def caller(server: RawServer, flags: dict[str, Flags], client: httpx.Async
     made = Caller(server, activities.execute_plugin, environment)
     environment.on_heartbeat = lambda *_: made.beats.append(datetime.now(UTC))
     return made
+
+
+@pytest.fixture
+async def capacity(server: RawServer, client: httpx.AsyncClient) -> CapacityActivities:
+    """The activities of capacity, as a worker makes them."""
+    return CapacityActivities(client, f"{server.url}/", 5.0)

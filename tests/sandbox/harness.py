@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import sys
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import httpx
 from sandbox.client import Delivery, SandboxClient
 
 TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+GRANTED = {"granted": True, "reason": None, "retry_after": None}
 
 
 @dataclass
@@ -133,6 +134,46 @@ async def until_arrived(
             if len([d for d in found if d.ended_at is not None or not ended]) >= count:
                 return found
             await asyncio.sleep(0.02)
+
+
+def capacity_call(
+    reservation_id: str, action: str = "reserve", *, resources: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """The arguments of httpx for a valid request of capacity."""
+    body: dict[str, Any] = {
+        "reservation_id": reservation_id,
+        "action": action,
+        "tenant_id": "acme",
+        "task_id": "daily-report",
+    }
+    if action == "reserve":
+        body |= {
+            "resources": dict(resources or {}),
+            "start": "2026-11-23T02:00:00+00:00",
+            "duration": 90.5,
+        }
+    return {
+        "url": "/ops/capacity/reserve",
+        "json": body,
+        "headers": {
+            "Idempotency-Key": f"{reservation_id}/{action}",
+            "traceparent": TRACEPARENT,
+        },
+    }
+
+
+async def reserve(http: httpx.AsyncClient, reservation_id: str, **resources: int) -> dict[str, Any]:
+    """Ask for resources; the body of the 200."""
+    answer = await http.post(**capacity_call(reservation_id, resources=resources))
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+async def release(http: httpx.AsyncClient, reservation_id: str) -> dict[str, Any]:
+    """Give a reservation back; the body of the 200."""
+    answer = await http.post(**capacity_call(reservation_id, "release"))
+    assert answer.status_code == 200
+    return dict(answer.json())
 
 
 def code_of(answer: httpx.Response) -> str:
