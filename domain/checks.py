@@ -77,8 +77,8 @@ def _least_gap(cron: CronExpression) -> timedelta:
 
 def _time_checks(task: Task, said: Set[str]) -> Iterator[Problem]:
     second = timedelta(seconds=1)
-    for name in ("timeout", "heartbeat_timeout"):
-        if getattr(task, name) < second:
+    for name in ("timeout", "heartbeat_timeout", "queue_timeout", "expected_duration"):
+        if (value := getattr(task, name)) is not None and value < second:
             yield Problem((name,), "must be at least 1s")
     if {"timeout", "heartbeat_timeout"} <= said and task.heartbeat_timeout > task.timeout:
         yield Problem(("heartbeat_timeout",), "must not be longer than `timeout`")

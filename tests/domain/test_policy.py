@@ -66,7 +66,7 @@ def test_a_tenants_unknown_flag_is_refused_with_the_known_ones(name: str) -> Non
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("mutex", ["warehouse"]), ("sla", {}), ("expected_duration", "5s"), ("resources", {"gpu": 1})],
+    [("sla", {}), ("work_order", "both"), ("compensation", {"plugin_id": "undo"})],
 )
 @pytest.mark.parametrize("place", [("defaults",), ("tenants", "acme", "defaults")])
 def test_defaults_ask_for_nothing_that_is_not_supported_yet(

@@ -165,6 +165,8 @@ def test_a_stagger_never_reaches_the_next_fire(triggers: str, stagger: str, fits
         ("compensation: {plugin_id: ../x}", "compensation.plugin_id", "is not a name"),
         ("blackouts: [{cron: 0 0 * * *}]", "blackouts[0].duration", "is required"),
         ("work_order: always", "work_order", "'never'"),
+        ("queue_timeout: 0s", "queue_timeout", "at least 1s"),
+        ("expected_duration: 10ms", "expected_duration", "at least 1s"),
     ],
 )
 def test_impossible_values_are_refused(lines: str, where: str, message: str) -> None:
@@ -176,17 +178,10 @@ def test_impossible_values_are_refused(lines: str, where: str, message: str) -> 
 
 
 _UNSUPPORTED = [
-    ("resources: {slots: 1}", "resource quotas"),
-    ("mutex: [warehouse]", "mutex groups"),
-    ("on_conflict: queue", "conflict rules"),
-    ("queue_timeout: 10m", "queue deadlines"),
-    ("expected_duration: 4m", "forecasts"),
     ("compensation: {plugin_id: builder}", "compensations"),
     ("sla: {start_within: 1m}", "SLA checks"),
     ("sla: {}", "SLA checks"),
     ("work_order: on_failure", "work orders"),
-    ("overlap: queue", "'queue'"),
-    ("overlap: cancel_running", "'cancel_running'"),
 ]
 
 
@@ -204,15 +199,26 @@ def test_what_is_not_supported_yet_is_refused_and_not_ignored(line: str, what: s
     assert what in problem.message
 
 
+_LIMITED = "  - {tenant_id: acme, quota: {resources: {gpu: 2}}, mutex_groups: {warehouse: 1}}\n"
+
+
 @pytest.mark.parametrize(
-    ("line", "where"),
-    [("quota: {max_concurrent: 20}", "quota"), ("mutex_groups: {warehouse: 1}", "mutex_groups")],
+    ("line", "where", "message"),
+    [
+        ("resources: {gpu: 3}", "resources.gpu", "3 can never be met: the tenant's quota is 2"),
+        ("mutex: [warehouse, dock]", "mutex[1]", "'dock' is not a mutex group of the tenant"),
+    ],
 )
-def test_tenant_fields_that_are_not_supported_yet_are_refused(line: str, where: str) -> None:
-    """A quota that nothing enforces would be a false promise."""
-    problem = problems(file_of(TASK, tenants=f"  - tenant_id: acme\n    {line}\n"))[0]
-    assert (problem.where, problem.line) == (f"tenants[0].{where}", 3)
-    assert "not supported yet" in problem.message
+def test_what_a_task_can_never_get_is_refused(line: str, where: str, message: str) -> None:
+    """A run that waits for ever is found when its task is registered, with what there is instead."""
+    problem = only_problem(line, tenants=_LIMITED)
+    assert (problem.where, problem.message[: len(message)]) == (f"tasks[0].{where}", message)
+
+
+@pytest.mark.parametrize("line", ["resources: {gpu: 2, slots: 9}", "mutex: [warehouse]"])
+def test_what_a_task_can_get_is_accepted(line: str) -> None:
+    """A resource that the tenant does not limit is unlimited."""
+    assert len(read(file_of(TASK + line + "\n", tenants=_LIMITED)).tasks) == 1
 
 
 @pytest.mark.parametrize(
