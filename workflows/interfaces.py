@@ -5,6 +5,7 @@ from temporalio import activity
 from domain.attributes import (
     ASK_GOVERNOR,
     EXECUTE_PLUGIN,
+    FORECAST_TICK,
     RELEASE_CAPACITY,
     RELEASE_GRANT,
     RESERVE_CAPACITY,
@@ -25,6 +26,7 @@ from domain.governor import (
     Tell,
 )
 from domain.run import ExecuteInput, ExecuteResult
+from domain.scoring import ForecastTick, ForecastTicked
 from domain.watch import TickInput, TickResult
 
 
@@ -80,3 +82,9 @@ async def sweep_runs(request: Sweep) -> Swept:
 async def tell_runs(request: Tell) -> None:
     """Have runs ask again, and stop those that a newer one replaces; it is a hint, no more."""
     raise NotImplementedError(f"a worker implements this: {len(request.wake)}")
+
+
+@activity.defn(name=FORECAST_TICK)
+async def forecast_tick(request: ForecastTick) -> ForecastTicked:
+    """Score real conflicts by what was foreseen, and look ahead again."""
+    raise NotImplementedError(f"a worker implements this: {request.now}")
