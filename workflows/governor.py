@@ -24,8 +24,15 @@ with workflow.unsafe.imports_passed_through():
         Tell,
         answer_of,
     )
-    from domain.ledger_state import pack_ledger, state_of, unpack_ledger
+    from domain.ledger_state import (
+        LedgerState,
+        ledger_of,
+        pack_ledger,
+        state_of,
+        unpack_ledger,
+    )
     from domain.limits import TenantLimits
+    from domain.packing import unpack
     from workflows.interfaces import restore_governor, sweep_runs, tell_runs
 
 MESSAGES_PER_RUN = 500
@@ -152,7 +159,8 @@ class Governor:
             summary="asks live runs what they hold",
         )
         now = workflow.now()
-        ledger = unpack_ledger(found.packed)
+        state = LedgerState.model_validate_json(unpack(found.packed), extra="ignore")
+        ledger = ledger_of(state.model_copy(update={"waiting": []}))
         since = (info.start_time - FENCES_FROM).total_seconds()
         ledger.fence = max(ledger.fence, int(since * FENCES_PER_SECOND))
         self._ledger, self._restoring = ledger, False
@@ -160,7 +168,9 @@ class Governor:
             ledger.set_limits(self._limits, now.timestamp())
         for run_id in sorted(self._ended):
             ledger.release(run_id, now.timestamp())
-        parked = [self._parked[run_id] for run_id in sorted(self._parked.keys() - self._ended)]
+        # As if they asked now: each waits, or meets the rules of its task, and hears it when woken.
+        asks = {run.run_id: run.request() for run in state.waiting} | self._parked
+        parked = [asks[run_id] for run_id in sorted(asks.keys() - self._ended)]
         ledger.decide_all(parked, now.timestamp())
         ledger.wake(run.run_id for run in parked)
         self._parked, self._ended = {}, set()
