@@ -1,0 +1,174 @@
+"""What will collide: every fire ahead, run through the ledgers that will decide about it.
+
+Pure: the window, the lengths of runs and the state of the ledgers are arguments. Tasks that no
+limit governs cost their fires only.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Literal
+
+from domain.agenda import Key, Spans
+from domain.durations import Durations
+from domain.ledger_state import LedgerState
+from domain.limits import TenantLimits
+from domain.simulation import Met, Outcome
+from domain.tenant_ahead import Proposal, TenantAhead
+
+MOST_CONFLICTS = 20_000
+"""Of one forecast: the first ones are kept, all are counted."""
+
+Kind = Literal["mutex", "quota", "sla", "blackout"]
+_KINDS: dict[str, Kind] = {
+    "mutex": "mutex",
+    "overlap": "mutex",
+    "resource": "quota",
+    "sla": "sla",
+    "blackout": "blackout",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictAhead:
+    """A run that will not go as its trigger says. `at`: when it is due, UTC.
+
+    `resource`: the mutex group or resource, `max_concurrent`, `overlap` (a run of the same task
+    has not ended), for an SLA `start_within` or `finish_within`, for a blackout its cron. `tasks`:
+    the one that meets the conflict, then those that are in its way, the first few. `wait_s`: how
+    long it waits; None when it never runs. `zone`: what the task's times are shown in.
+    """
+
+    at: datetime
+    tenant_id: str
+    kind: Kind
+    resource: str
+    tasks: tuple[str, ...]
+    wait_s: float | None
+    outcome: Outcome
+    run_id: str
+    zone: str
+    proposal: Proposal | None
+
+    def sentence(self) -> str:
+        """For people: who meets what, and what comes of it."""
+        task, *others = self.tasks
+        beside = f" of {', '.join(others)}" if others else ""
+        what = f"{_WORDS[self.kind]} {self.resource}{beside}"
+        match self.outcome:
+            case Outcome.WAITS:
+                end = f"waits {self.wait_s or 0:.0f} s for {what}"
+            case Outcome.QUEUE_TIMEOUT:
+                end = f"gives up waiting for {what}"
+            case Outcome.SKIPPED:
+                end = f"is skipped because of {what}"
+            case Outcome.FAILED:
+                end = f"fails because of {what}"
+            case Outcome.RUNS_BESIDE:
+                end = f"runs beside {what}"
+            case Outcome.CANCELS:
+                end = f"cancels the earlier run{beside}"
+        return f"{self.tenant_id}/{task} due at {self.at:%Y-%m-%d %H:%M:%S} UTC {end}"
+
+
+_WORDS: dict[Kind, str] = {
+    "mutex": "mutex group",
+    "quota": "quota",
+    "sla": "SLA",
+    "blackout": "blackout",
+}
+
+
+@dataclass
+class Forecast:
+    """The fires with start < trigger time <= end, and the first conflicts of `total`, by time."""
+
+    start: datetime
+    end: datetime
+    tasks: int = 0
+    fires: int = 0
+    total: int = 0
+    conflicts: list[ConflictAhead] = field(default_factory=list)
+
+    def take(self, found: Iterable[ConflictAhead]) -> None:
+        """Add conflicts, and let go of those that are too many."""
+        self.conflicts += found
+        if len(self.conflicts) > 2 * MOST_CONFLICTS:
+            self.tidy()
+
+    def tidy(self) -> None:
+        """Order the conflicts, and keep the first ones."""
+        self.conflicts.sort(key=lambda conflict: (conflict.at, conflict.tenant_id, conflict.tasks))
+        del self.conflicts[MOST_CONFLICTS:]
+
+
+def forecast(
+    tasks: Mapping[Key, Spans],
+    limits: Mapping[str, TenantLimits],
+    durations: Durations,
+    *,
+    start: datetime,
+    end: datetime,
+    namespace_id: str | None = None,
+    ledgers: Mapping[str, LedgerState] | None = None,
+    propose: bool = True,
+    advance: Callable[[], None] | None = None,
+) -> Forecast:
+    """Simulate the window (start, end], tenant by tenant.
+
+    `tasks` as `domain.agenda.Agenda.sync` takes them: what is paused has no open span.
+    `namespace_id` is what jitter is made of. `ledgers`: who holds and who waits at `start`, by
+    tenant; nobody where there is none. `advance` is called for each task that is done with.
+    """
+    found = Forecast(start, end)
+    for tenant_id, group in groupby(sorted(tasks), key=lambda key: key[0]):
+        ahead = TenantAhead(
+            {key: tasks[key] for key in group},
+            limits.get(tenant_id) or TenantLimits(),
+            durations,
+            start=start,
+            end=end,
+            namespace_id=namespace_id,
+            state=(ledgers or {}).get(tenant_id),
+        )
+        ahead.look(MOST_CONFLICTS, advance)
+        proposals = ahead.proposals() if propose else {}
+        found.tasks += ahead.tasks
+        found.fires += ahead.fires
+        found.total += ahead.total
+        found.take(
+            _conflict(tenant_id, met, ahead.zone(met.task_id), proposals.get(met.task_id))
+            for met in ahead.met
+        )
+    found.tidy()
+    return found
+
+
+def _conflict(tenant_id: str, met: Met, zone: str, proposal: Proposal | None) -> ConflictAhead:
+    kind, resource = place_of(met.dimension)
+    return ConflictAhead(
+        at=datetime.fromtimestamp(met.at, UTC),
+        tenant_id=tenant_id,
+        kind=kind,
+        resource=resource,
+        tasks=(met.task_id, *met.beside),
+        wait_s=met.wait,
+        outcome=met.outcome,
+        run_id=met.run_id,
+        zone=zone,
+        proposal=proposal if proposal and not met.is_own else None,
+    )
+
+
+def place_of(dimension: str) -> tuple[Kind, str]:
+    """Kind and resource of a conflict about a dimension."""
+    kind, _, name = dimension.partition(":")
+    resource = "overlap" if kind == "overlap" else name or "max_concurrent"
+    return _KINDS.get(kind, "quota"), resource
+
+
+def window(now: datetime, hours: float) -> tuple[datetime, datetime]:
+    """From this second on, so many hours."""
+    start = now.astimezone(UTC).replace(microsecond=0)
+    return start, start + timedelta(hours=hours)
