@@ -99,13 +99,14 @@ Decision = Granted | Queued | Refused
 
 
 class Conflict(NamedTuple):
-    """A run that was not admitted when it asked; `blockers` are runs."""
+    """A run, `run_id`, that was not admitted when it asked; `blockers` are runs."""
 
     number: int
     at: float
     task_id: str
     dimension: str
     blockers: tuple[str, ...]
+    run_id: str = ""
 
 
 @dataclass(slots=True)

@@ -80,6 +80,13 @@ WATCH_ID = "watch"
 """What the ids of the watch's runs begin with."""
 
 
+FORECAST_SCHEDULE_ID = "taskflow/forecast"
+"""The schedule of the forecast: one for a namespace."""
+
+FORECAST_ID = "forecast"
+"""What the ids of the forecast's runs begin with."""
+
+
 def registry_id(tenant_id: str, shard: int) -> str:
     """`registry/acme/3`: the workflow that remembers a part of a tenant's tasks."""
     return f"registry/{tenant_id}/{shard}"

@@ -3,6 +3,7 @@
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
 
 from domain.governor import Answer, Degraded
+from domain.scoring import Score
 from domain.watch import Counts
 
 
@@ -69,6 +70,37 @@ class AdmissionMetrics:
     def degraded(self, mode: Degraded) -> None:
         """Count a governor or capacity service that did not answer."""
         self._degraded.labels(mode).inc()
+
+
+class ForecastMetrics:
+    """How well conflicts are foreseen; counted by the worker that looked."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"task_forecast_{name}", text, registry=registry)
+
+        self._hits = counter("hits_total", "Real conflicts that had been foreseen")
+        self._misses = counter("misses_total", "Real conflicts that had not")
+        self._false_alarms = counter("false_alarms_total", "Foreseen conflicts that did not come")
+        self._ahead = Gauge(
+            "task_forecast_conflicts", "Conflicts foreseen by the last look", registry=registry
+        )
+        self._rate = Gauge(
+            "task_forecast_hit_rate",
+            "Share of the real conflicts scored by this process that were foreseen, 0 to 1",
+            registry=registry,
+        )
+        self._all = Score()
+
+    def count(self, score: Score, ahead: int) -> None:
+        """Add one look: what it scored, and how many conflicts are ahead."""
+        self._hits.inc(score.hits)
+        self._misses.inc(score.misses)
+        self._false_alarms.inc(score.false_alarms)
+        self._ahead.set(ahead)
+        self._all = self._all.plus(score)
+        if (rate := self._all.hit_rate) is not None:
+            self._rate.set(rate)
 
 
 def serve_metrics(port: int, address: str) -> None:

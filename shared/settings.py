@@ -52,6 +52,10 @@ class Settings(BaseSettings):
     watch_unpause: bool = Field(
         False, description="Whether it resumes what was paused in Temporal, and not by taskflow"
     )
+    forecast: bool = Field(True, description="Whether workers look ahead for conflicts")
+    forecast_hours: float = Field(
+        2.0, gt=0, le=72, description="How many hours ahead they look, every five minutes"
+    )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port of a worker's Prometheus metrics; none if left out"
     )

@@ -1,33 +1,16 @@
 """The forecast of what is registered: what will wait, be skipped or break its SLA, and why."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
 
-from activities.registered import Registered
 from domain.forecast import ConflictAhead, Forecast, forecast, window
-from domain.ledger_state import LedgerState
 from shared.calls import Advance
-from shared.durations import learn_durations
-from shared.errors import TaskflowError
-from shared.tenants import all_limits
-from starter.rpc import temporal_errors
+from starter.present import read_present
 from starter.times import rfc3339
-
-PATIENCE = 10.0
-"""Seconds for the registries to answer: a worker does it in one, ten thousand tasks take three."""
-_NO_WORKER = (
-    "no worker answers, and only a worker can say what is registered: start one with "
-    "`taskflow worker`, or everything with `taskflow dev`"
-)
-_UNANSWERED = (
-    RPCStatusCode.DEADLINE_EXCEEDED,
-    RPCStatusCode.FAILED_PRECONDITION,  # no worker ever polled for it
-)
 
 Total = Callable[[str, int], Advance]
 
@@ -43,36 +26,26 @@ async def make_forecast(
     now: datetime,
     *,
     task_queue: str,
-    ledgers: Mapping[str, LedgerState] | None = None,
     total: Total = _silent,
 ) -> Forecast:
     """What happens in the next `hours` to the tasks (of a tenant) that are registered.
 
-    `ledgers`: who holds and waits now, by tenant; nobody where there is none. Errors:
-    `TaskflowError` when no worker answers, `TemporalUnreachable`.
+    It begins with the runs that hold and wait now. Errors: `TaskflowError` when no worker answers,
+    `TemporalUnreachable`.
     """
-    registered = Registered(client, task_queue)
-    with temporal_errors():
-        await _refresh(registered)
-        limits = await all_limits(client)
-        durations = await learn_durations(client, [tenant_id] if tenant_id else None)
-    tasks = {
-        key: known.spans
-        for key, known in registered.tasks.items()
-        if tenant_id is None or key[0] == tenant_id
-    }
+    present = await read_present(client, task_queue, [tenant_id] if tenant_id else None, now)
     start, end = window(now, hours)
     # In a thread: it takes seconds for ten thousand tasks, and the connection is watched meanwhile.
     return await asyncio.to_thread(
         forecast,
-        tasks,
-        limits,
-        durations,
+        present.tasks,
+        present.limits,
+        present.durations,
         start=start,
         end=end,
-        namespace_id=registered.namespace_id,
-        ledgers=ledgers,
-        advance=total("looking ahead", len(tasks)),
+        namespace_id=present.namespace_id,
+        ledgers=present.books,
+        advance=total("looking ahead", len(present.tasks)),
     )
 
 
@@ -84,23 +57,12 @@ def document(found: Forecast) -> dict[str, Any]:
         "tasks": found.tasks,
         "fires": found.fires,
         "conflicts_total": found.total,
-        "conflicts": [_as_json(conflict) for conflict in found.conflicts],
+        "conflicts": [conflict_json(conflict) for conflict in found.conflicts],
     }
 
 
-async def _refresh(registered: Registered) -> None:
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await registered.refresh()
-    except TimeoutError:
-        raise TaskflowError(_NO_WORKER) from None
-    except RPCError as error:
-        if error.status not in _UNANSWERED:
-            raise
-        raise TaskflowError(_NO_WORKER) from error
-
-
-def _as_json(conflict: ConflictAhead) -> dict[str, Any]:
+def conflict_json(conflict: ConflictAhead) -> dict[str, Any]:
+    """One conflict, in the documents that have some."""
     return {
         "at": rfc3339(conflict.at),
         "tenant_id": conflict.tenant_id,

@@ -9,7 +9,9 @@ from typing import Any
 from temporalio.client import Schedule, ScheduleDescription
 
 from domain.due import next_due
+from domain.forecast import ConflictAhead
 from domain.ids import schedule_id
+from domain.limits import TenantLimits
 from domain.problems import InvalidInput, Problem
 from domain.registration import Registration
 from domain.registry import PutTask
@@ -26,10 +28,13 @@ from shared.schedules import (
     task_of,
     trigger_text,
 )
+from starter.forecast import conflict_json
 from starter.tenants import TenantChange, Tenants
 from starter.times import rfc3339
 
 SHOWN_TIMES = 3
+MOST_NEW = 100
+"""New conflicts in a document: `forecast` has all."""
 MOST_SHOWN = 80
 """Characters of one side of a change."""
 
@@ -94,8 +99,10 @@ class Plan:
     unchanged: int = 0
     deleted: list[Key] = field(default_factory=list)
     tenants: list[TenantChange] = field(default_factory=list)
+    limits: dict[str, TenantLimits] = field(default_factory=dict)
     conflicts_before: int | None = None
     conflicts_after: int | None = None
+    new_conflicts: list[ConflictAhead] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -119,6 +126,9 @@ class Plan:
             "tenants": [change.as_json() for change in self.tenants],
             "conflicts_before": self.conflicts_before,
             "conflicts_after": self.conflicts_after,
+            "new_conflicts": [
+                conflict_json(conflict) for conflict in self.new_conflicts[:MOST_NEW]
+            ],
             "warnings": self.warnings,
         }
 

@@ -21,7 +21,7 @@ from shared.schedules import (
     circumstances_of,
     schedule_attributes,
 )
-from shared.search_attributes import register_search_attributes
+from shared.search_attributes import missing_search_attributes, register_search_attributes
 from starter.plan import (
     SHOWN_TIMES,
     Change,
@@ -62,20 +62,24 @@ async def make_plan(
     *,
     task_queue: str,
     prune: bool = False,
+    touch: bool = True,
     total: Total = silent,
 ) -> Plan:
     """Compare a file with what is registered; changes nothing but the search attributes.
 
-    `prune` also deletes the tasks of the file's tenants that the file does not have.
+    `prune` also deletes the tasks of the file's tenants that the file does not have. Without
+    `touch`, a namespace that lacks search attributes is left so: nothing is registered there.
     """
     with temporal_errors():
-        await register_search_attributes(client)
+        if touch:
+            await register_search_attributes(client)
+        known = touch or not await missing_search_attributes(client)
         tenants = await compare_tenants(client, registration)
         circumstances = await circumstances_of(
             client, registration.tasks, task_queue, tenants.limited
         )
-    present = await listed(client, registration.tenant_ids())
-    plan = Plan(task_queue=task_queue, tenants=tenants.changes)
+    present = await listed(client, registration.tenant_ids()) if known else {}
+    plan = Plan(task_queue=task_queue, tenants=tenants.changes, limits=tenants.limits)
     compare: list[Wanted] = []
     for wanted in all_wanted(registration, tenants, circumstances):
         task = wanted.task
@@ -131,6 +135,7 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
         tenants=plan.tenants,
         conflicts_before=plan.conflicts_before,
         conflicts_after=plan.conflicts_after,
+        new_conflicts=plan.new_conflicts,
         warnings=plan.warnings,
     )
 

@@ -27,7 +27,7 @@ from shared.settings import Settings
 from shared.temporal import connect
 from worker.build import MAX_CALLS, new_worker
 from worker.governor import build_governor_worker
-from worker.watch import build_watch_worker, keep_watch_scheduled
+from worker.watch import build_watch_worker, keep_scheduled
 from workflows.task_run import TaskRun
 
 log = structlog.get_logger(__name__)
@@ -132,12 +132,9 @@ def _serve_metrics(port: int, address: str) -> None:
 
 @contextlib.asynccontextmanager
 async def _watching(client: Client, settings: Settings) -> AsyncIterator[None]:
-    """Registries are looked after always; the watch can be turned off."""
+    """Registries are looked after always; the watch and the forecast can be turned off."""
     async with build_watch_worker(client, settings):
-        if not settings.watch:
-            yield
-            return
-        keeping = asyncio.create_task(keep_watch_scheduled(client, settings))
+        keeping = asyncio.create_task(keep_scheduled(client, settings))
         try:
             yield
         finally:

@@ -1,6 +1,7 @@
-"""The part of a worker that watches: its own slots, and the schedule that makes it look."""
+"""The part of a worker that watches and looks ahead: its own slots, and what makes it look."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 
@@ -18,21 +19,47 @@ from temporalio.client import (
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
+from activities.forecast import ForecastActivities
 from activities.watch import WatchActivities, WatchOptions
-from domain.attributes import WATCH
-from domain.ids import WATCH_ID, WATCH_SCHEDULE_ID
-from shared.metrics import WatchMetrics
+from domain.attributes import FORECAST, WATCH
+from domain.ids import FORECAST_ID, FORECAST_SCHEDULE_ID, WATCH_ID, WATCH_SCHEDULE_ID
+from shared.metrics import ForecastMetrics, WatchMetrics
 from shared.registry import watch_queue
 from shared.settings import Settings
 from worker.build import new_worker
+from workflows.forecast import Forecast
 from workflows.registry import Registry
 from workflows.watch import Watch
 
 log = structlog.get_logger(__name__)
 
-EVERY = timedelta(minutes=1)
+LOOK_AFTER_SECONDS = 60.0
+"""How often a worker makes sure that the schedules of its own are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """Something that workers do every so often, on a schedule of its own in Temporal."""
+
+    schedule_id: str
+    workflow: str
+    workflow_id: str
+    every: timedelta
+    summary: str
+
+
+WATCHING = Routine(
+    WATCH_SCHEDULE_ID, WATCH, WATCH_ID, timedelta(minutes=1), "compares what was due with what ran"
+)
+FORECASTING = Routine(
+    FORECAST_SCHEDULE_ID,
+    FORECAST,
+    FORECAST_ID,
+    timedelta(minutes=5),
+    "looks for what will collide",
+)
 CATCHUP = timedelta(minutes=1)
-"""The watch catches up by its watermark, so that ticks of the past are of no use to it."""
+"""Both know how far they came, so that looks of the past are of no use to them."""
 
 
 @cache
@@ -41,8 +68,14 @@ def watch_metrics() -> WatchMetrics:
     return WatchMetrics()
 
 
+@cache
+def forecast_metrics() -> ForecastMetrics:
+    """The same for the forecast."""
+    return ForecastMetrics()
+
+
 def build_watch_worker(client: Client, settings: Settings) -> Worker:
-    """Registries and the watch on slots of their own: no plugin that hangs delays them."""
+    """Registries, watch and forecast on slots of their own: no plugin that hangs delays them."""
     options = WatchOptions(
         task_queue=settings.task_queue,
         starts_per_second=settings.watch_starts_per_second,
@@ -50,39 +83,54 @@ def build_watch_worker(client: Client, settings: Settings) -> Worker:
         unpause=settings.watch_unpause,
     )
     watch = WatchActivities(client, options, watch_metrics())
+    ahead = ForecastActivities(
+        client,
+        forecast_metrics(),
+        task_queue=settings.task_queue,
+        hours=settings.forecast_hours,
+    )
     return new_worker(
         client,
         task_queue=watch_queue(settings.task_queue),
-        workflows=[Registry, Watch],
-        activities=[watch.watch_tick],
+        workflows=[Registry, Watch, Forecast],
+        activities=[watch.watch_tick, ahead.forecast_tick],
     )
 
 
-async def create_watch_schedule(client: Client, settings: Settings) -> bool:
-    """Let the watch run every minute; whether that was new. Errors: `RPCError`."""
+def routines_of(settings: Settings) -> list[Routine]:
+    """What workers of these settings keep scheduled."""
+    wanted = [(settings.watch, WATCHING), (settings.forecast, FORECASTING)]
+    return [routine for on, routine in wanted if on]
+
+
+async def create_routine(client: Client, settings: Settings, routine: Routine) -> bool:
+    """Have it done from now on; whether that was new. Errors: `RPCError`."""
     schedule = Schedule(
         action=ScheduleActionStartWorkflow(
-            WATCH,
-            id=WATCH_ID,
+            routine.workflow,
+            id=routine.workflow_id,
             task_queue=watch_queue(settings.task_queue),
-            static_summary="compares what was due with what ran",
+            static_summary=routine.summary,
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(EVERY)]),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(routine.every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
     )
     try:
-        await client.create_schedule(WATCH_SCHEDULE_ID, schedule, trigger_immediately=True)
+        await client.create_schedule(routine.schedule_id, schedule, trigger_immediately=True)
     except ScheduleAlreadyRunningError:
         return False
     return True
 
 
-async def keep_watch_scheduled(client: Client, settings: Settings) -> None:
+async def keep_scheduled(client: Client, settings: Settings) -> None:
     """Until cancelled: who watches the watch, should somebody delete its schedule."""
     while True:
-        try:
-            if await create_watch_schedule(client, settings):
-                log.info("the watch is scheduled", action="watch_scheduled")
-        except RPCError as error:
-            log.warning("the watch's schedule", action="watch_unscheduled", reason=str(error))
-        await asyncio.sleep(EVERY.total_seconds())
+        for routine in routines_of(settings):
+            name = routine.schedule_id
+            try:
+                if await create_routine(client, settings, routine):
+                    log.info("scheduled", action="routine_scheduled", schedule=name)
+            except RPCError as error:
+                reason = str(error)
+                log.warning("not scheduled", action="routine_failed", schedule=name, reason=reason)
+        await asyncio.sleep(LOOK_AFTER_SECONDS)

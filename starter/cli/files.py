@@ -27,6 +27,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: taskflow plan tasks.yaml --prune")(plan)
     app.command(epilog="Example: taskflow apply tasks.yaml --tenant acme")(apply)
     app.command(epilog="Example: cat task.json | taskflow register - --tenant acme")(register)
+    app.command(epilog="Example: taskflow dryrun tasks.yaml --hours 48")(dryrun)
 
 
 def plan(
@@ -74,21 +75,24 @@ def _change(
     """Plan, and unless `ask` is None carry it out, once `ask` agrees to what would be deleted."""
     from temporalio.client import Client
 
+    from domain.problems import InvalidInput
     from shared.errors import Refused
     from shared.settings import get_settings
     from starter.cli.plan_view import show_plan
     from starter.cli.session import with_temporal
     from starter.cli.taskfile import read_tasks
+    from starter.conflicts import add_conflicts
     from starter.registry import carry_out, make_plan
 
-    registration = read_tasks(file, tenant)
+    tasks = read_tasks(file, tenant)
     queue = get_settings().task_queue
 
     async def work(client: Client) -> "tuple[Plan, float]":
         with progress() as total:
             planned = await make_plan(
-                client, registration, task_queue=queue, prune=prune, total=total
+                client, tasks.registration, task_queue=queue, prune=prune, total=total
             )
+            await add_conflicts(client, planned, tasks.registration, datetime.now(UTC))
         if ask is None:
             return planned, 0.0
         if planned.deleted and not ask(_question(planned)):
@@ -98,7 +102,10 @@ def _change(
             done = await carry_out(client, planned, total=total)
         return done, time.monotonic() - began
 
-    result, seconds = with_temporal(work)
+    try:
+        result, seconds = with_temporal(work)
+    except InvalidInput as error:  # it does not fit what is registered
+        raise tasks.placed(error) from error
     now = datetime.now(UTC)
     if as_json:
         print_json(result.as_json())
@@ -115,3 +122,53 @@ def _question(planned: "Plan") -> str:
 
 def _no_question(_question: str) -> bool:
     return True
+
+
+def dryrun(
+    file: options.File,
+    tenant: options.Tenant = None,
+    *,
+    hours: Annotated[
+        float, typer.Option(min=0.1, max=24 * 31, help="How far ahead to look for conflicts")
+    ] = 24.0,
+    capacity: Annotated[
+        bool,
+        typer.Option("--capacity", help="Also reserve at the capacity service, and give back"),
+    ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="The file by itself, without Temporal")
+    ] = False,
+    as_json: options.Json = False,
+) -> int:
+    """Rehearse a task file: its registration and the first fires of its tasks.
+
+    Nothing is changed. The exit code is 1 when a fire would be skipped or fail, or capacity is not
+    to be had, and 2 when the file is refused.
+    """
+    from temporalio.client import Client
+
+    from domain.problems import InvalidInput
+    from shared.settings import get_settings
+    from starter.cli.rehearsal_view import show_rehearsal
+    from starter.cli.session import run, with_temporal
+    from starter.cli.taskfile import read_tasks
+    from starter.rehearsal import Rehearsal, rehearse
+
+    tasks = read_tasks(file, tenant)
+    now = datetime.now(UTC)
+
+    async def work(client: Client | None) -> Rehearsal:
+        settings = get_settings()
+        return await rehearse(
+            client, tasks.registration, settings, now=now, hours=hours, capacity=capacity
+        )
+
+    try:
+        rehearsal = run(work(None)) if offline else with_temporal(work)
+    except InvalidInput as error:
+        raise tasks.placed(error) from error
+    if as_json:
+        print_json(rehearsal.as_json())
+    else:
+        show_rehearsal(console(), rehearsal, now)
+    return 0 if rehearsal.well else 1

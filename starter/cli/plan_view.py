@@ -11,6 +11,7 @@ from starter.cli.output import plain
 from starter.cli.times import also_utc, clock, relative
 from starter.plan import Change, Plan, Wanted
 
+MOST_CONFLICTS = 5
 MOST_SHOWN = 100
 """Tasks of one kind on a screen; deletions are all shown."""
 
@@ -33,9 +34,26 @@ def show_plan(screen: Console, plan: Plan, now: datetime, *, seconds: float | No
         _print(screen, Text(f"- {tenant_id}/{task_id}", style="red"))
     if plan.unchanged:
         _print(screen, Text(f"= {plan.unchanged:,} unchanged", style="dim"))
+    _show_conflicts(screen, plan)
     for warning in plan.warnings:
         _print(screen, Text(f"! {plain(warning)}", style="magenta"))
     _print(screen, Text(_summary(plan, seconds), style="bold"))
+
+
+def _show_conflicts(screen: Console, plan: Plan) -> None:
+    """How many conflicts lie ahead without the change and with it, and the first of the new."""
+    before, after = plan.conflicts_before, plan.conflicts_after
+    if before is None or after is None or not (before or after):
+        return
+    text = f"! conflicts in the next 24 hours: {before} before, {after} after"
+    _print(screen, Text(text, style="magenta" if after > before else "dim"))
+    for conflict in plan.new_conflicts[:MOST_CONFLICTS]:
+        _print(screen, Text(f"    {plain(conflict.sentence())}", style="dim"))
+        if conflict.proposal:
+            _print(screen, Text(f"      to avoid it: {plain(conflict.proposal.text)}", style="dim"))
+    if len(plan.new_conflicts) > MOST_CONFLICTS:
+        more = len(plan.new_conflicts) - MOST_CONFLICTS
+        _print(screen, Text(f"    {more:,} more: `taskflow forecast` shows them", style="dim"))
 
 
 def _summary(plan: Plan, seconds: float | None) -> str:
@@ -45,17 +63,16 @@ def _summary(plan: Plan, seconds: float | None) -> str:
         "delete": len(plan.deleted),
     }
     total = sum(counts.values())
-    if not total and plan.tenants:
-        tenants = "1 tenant" if len(plan.tenants) == 1 else f"{len(plan.tenants)} tenants"
-        if seconds is None:
-            return f"{tenants} to change. Nothing was changed yet: `taskflow apply` does it."
-        return f"{tenants} changed."
-    if not total:
-        return "Nothing to change." if plan.unchanged else "No tasks in the file."
     said = [f"{count:,} {_word(verb, seconds)}" for verb, count in counts.items() if count]
+    if plan.tenants:
+        tenants = "1 tenant" if len(plan.tenants) == 1 else f"{len(plan.tenants):,} tenants"
+        said.insert(0, f"{tenants} {_word('change', seconds)}")
+    if not said:
+        return "Nothing to change."
     if seconds is None:
         return f"{', '.join(said)}. Nothing was changed yet: `taskflow apply` does it."
-    return f"{', '.join(said)} in {seconds:.1f} s ({total / max(seconds, 0.001):,.0f} a second)."
+    pace = f" ({total / max(seconds, 0.001):,.0f} a second)" if total else ""
+    return f"{', '.join(said)} in {seconds:.1f} s{pace}."
 
 
 def _word(verb: str, seconds: float | None) -> str:

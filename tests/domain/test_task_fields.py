@@ -210,7 +210,7 @@ _LIMITED = "  - {tenant_id: acme, quota: {resources: {gpu: 2}}, mutex_groups: {w
     ],
 )
 def test_what_a_task_can_never_get_is_refused(line: str, where: str, message: str) -> None:
-    """A run that waits for ever is found when its task is registered, with what there is instead."""
+    """A run that waits for ever is found when its task is registered, and what there is."""
     problem = only_problem(line, tenants=_LIMITED)
     assert (problem.where, problem.message[: len(message)]) == (f"tasks[0].{where}", message)
 

@@ -1,0 +1,70 @@
+"""`why`: the reasons behind a run, a fire without one, or the next fire."""
+
+# ruff: noqa: PLC0415 - loaded by the command that needs it: see starter.cli.main
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from starter.cli import options
+from starter.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from starter.why import Why
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(epilog="Example: taskflow why acme/daily-report --at 2026-11-23T02:00:00Z")(why)
+
+
+def why(
+    task: options.Task,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="The fire of this time; else what is now, or is next"),
+    ] = None,
+    tenant: options.Tenant = None,
+    as_json: options.Json = False,
+) -> None:
+    """Say why a run waits, runs or ended so, why a fire made no run, and what the next one meets.
+
+    Without --at it is about the run under way, or if there is none, about the next fire.
+    """
+    from shared.settings import get_settings
+    from starter.cli.names import instant, task_key
+    from starter.cli.session import with_temporal
+    from starter.why import explain
+
+    key = task_key(task, tenant)
+    moment = instant(at, "at") if at else None
+    now = datetime.now(UTC)
+
+    async def work(client: "Client") -> "Why":
+        queue = get_settings().task_queue
+        return await explain(client, *key, at=moment, now=now, task_queue=queue)
+
+    answer = with_temporal(work)
+    if as_json:
+        print_json(answer.as_json())
+    else:
+        _show(answer, now)
+
+
+def _show(answer: "Why", now: datetime) -> None:
+    from starter.cli.times import full
+
+    when = f" at {full(answer.at, 'UTC', now)}" if answer.at else ""
+    verdict = answer.verdict.replace("_", " ")
+    say(f"{answer.tenant_id}/{answer.task_id}{when}: {verdict}")
+    if answer.run_id:
+        say(f"  run       {answer.run_id}")
+    if answer.position:
+        say(f"  position  {answer.position} in the tenant's queue")
+    for reason in answer.because:
+        say(f"  - {reason}")
+    if answer.expected_start:
+        say(f"  expected to start {full(answer.expected_start, 'UTC', now)}")

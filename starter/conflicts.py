@@ -1,0 +1,113 @@
+"""What will collide before a change and after it, by the code that will decide about it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from temporalio.client import Client
+
+from domain.agenda import Key, Span, Spans
+from domain.forecast import ConflictAhead, Forecast, forecast, window
+from domain.limits import TenantLimits, is_governed
+from domain.registration import Registration
+from domain.task import Task
+from shared.errors import TaskflowError, TemporalUnreachable
+from starter.plan import Plan
+from starter.present import Present, read_present
+
+HOURS = 24.0
+"""How far a plan looks ahead."""
+
+
+async def add_conflicts(
+    client: Client, plan: Plan, registration: Registration, now: datetime
+) -> None:
+    """Tell in a plan what will collide in the next hours without it, and with it.
+
+    Costs nothing where no limit governs anything; a warning says why there is no answer.
+    """
+    limited = {name for name, own in plan.limits.items() if own.max_concurrent is not None}
+    if not any(own != TenantLimits() for own in plan.limits.values()) and not any(
+        is_governed(task, limited=task.tenant_id in limited) for task in registration.tasks
+    ):
+        plan.conflicts_before = plan.conflicts_after = 0
+        return
+    try:
+        present = await read_present(client, plan.task_queue, registration.tenant_ids(), now)
+    except TemporalUnreachable:
+        raise
+    except TaskflowError as error:
+        plan.warnings.append(f"conflicts are not foreseen: {error}")
+        return
+    compared = await asyncio.to_thread(
+        compare, present, list(registration.tasks), set(plan.deleted), plan.limits
+    )
+    plan.conflicts_before, plan.conflicts_after = compared.before.total, compared.after.total
+    plan.new_conflicts = compared.new()
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two forecasts of the same hours: as things are, and as they would be."""
+
+    before: Forecast
+    after: Forecast
+
+    def new(self) -> list[ConflictAhead]:
+        """The conflicts that the change brings, in order of time."""
+        known = {_identity(conflict) for conflict in self.before.conflicts}
+        return [found for found in self.after.conflicts if _identity(found) not in known]
+
+
+def compare(
+    present: Present,
+    wanted: list[Task],
+    deleted: set[Key],
+    limits: Mapping[str, TenantLimits],
+    *,
+    hours: float = HOURS,
+) -> Compared:
+    """Forecast without and with a change: tasks that are `wanted` and `deleted`, other `limits`.
+
+    Only tasks that some limit governs are looked at: no other run ever waits.
+    """
+    after_tasks = {key: spans for key, spans in present.tasks.items() if key not in deleted}
+    for task in wanted:
+        key = (task.tenant_id, task.task_id)
+        if not present.paused(key):
+            after_tasks[key] = (Span(present.now, None, task),)
+    before = _look(present, present.tasks, present.limits, hours, propose=False)
+    after = _look(present, after_tasks, {**present.limits, **limits}, hours, propose=True)
+    return Compared(before, after)
+
+
+def _look(
+    present: Present,
+    tasks: Mapping[Key, Spans],
+    limits: Mapping[str, TenantLimits],
+    hours: float,
+    *,
+    propose: bool,
+) -> Forecast:
+    def governed(key: Key, spans: Spans) -> bool:
+        own = limits.get(key[0])
+        limited = own is not None and own.max_concurrent is not None
+        return any(is_governed(span.task, limited=limited) for span in spans)
+
+    start, end = window(present.now, hours)
+    return forecast(
+        {key: spans for key, spans in tasks.items() if governed(key, spans)},
+        limits,
+        present.durations,
+        start=start,
+        end=end,
+        namespace_id=present.namespace_id,
+        ledgers=present.books,
+        propose=propose,
+    )
+
+
+def _identity(conflict: ConflictAhead) -> tuple[datetime, str, str, str, str]:
+    kind, resource = conflict.kind, conflict.resource
+    return conflict.at, conflict.tenant_id, kind, resource, conflict.tasks[0]
