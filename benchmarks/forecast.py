@@ -43,12 +43,16 @@ def fields_of(number: int) -> Fields:
         {"cron": "0 2 * * *", "timezone": "Asia/Shanghai"},
         {"every": "41m"},
     )[number % 10]
-    needs: Fields = (
-        *({"overlap": "queue"}, {"resources": {"gpu": 1}}),
-        *([{"mutex": [f"group-{number // 3 % 5}"]}] * 2),
-        *([{"resources": {"slots": 1}}] * 3),
+    kinds: list[Fields] = [
+        {"overlap": "queue"},
+        {"resources": {"gpu": 1}},
+        {"mutex": [f"group-{number // 3 % 5}"]},
+        {"mutex": [f"group-{number // 3 % 5}"]},
+        {"resources": {"slots": 1}},
+        {"resources": {"slots": 1}},
+        {"resources": {"slots": 1}},
         *([{}] * 3),
-    )[number // 7 % 10]
+    ]
     return {
         "tenant_id": f"tenant-{number // OF_A_TENANT}",
         "task_id": f"task-{number}",
@@ -56,7 +60,7 @@ def fields_of(number: int) -> Fields:
         "triggers": [trigger],
         "jitter": "30s" if number % 3 == 0 else "0s",
         "expected_duration": f"{20 + number * 13 % 160}s",
-        **needs,
+        **kinds[number // 7 % 10],
     }
 
 
