@@ -2,6 +2,9 @@
 
 from datetime import UTC, datetime
 
+from temporalio.api.common.v1 import WorkflowExecution as WorkflowExecutionRef
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import Client, WorkflowExecution
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
@@ -9,9 +12,12 @@ from temporalio.service import RPCError
 from domain.attributes import LIMITS_MEMO, REGISTRY
 from domain.ids import parse_registry_id, registry_id
 from domain.limits import TenantLimits
-from domain.registry import LIMITS_SHARD, Configure, Snapshot
+from domain.registry import LIMITS_SHARD, Configure, Shard, Snapshot
 from shared.calls import is_missing
 from shared.registry import watch_queue
+
+CONFIGURE = "configure"
+"""The signal of a registry; pinned."""
 
 
 async def write_limits(
@@ -29,7 +35,7 @@ async def write_limits(
         id=registry_id(tenant_id, LIMITS_SHARD),
         task_queue=watch_queue(task_queue),
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal="configure",
+        start_signal=CONFIGURE,
         start_signal_args=[Configure(at=now, limits=limits)],
         static_summary=f"tasks that should exist: {tenant_id}, part {LIMITS_SHARD}",
     )
@@ -37,14 +43,23 @@ async def write_limits(
 
 
 async def read_limits(client: Client, tenant_id: str) -> TenantLimits | None:
-    """A tenant's limits as a worker took them up; None when it has none. Errors: `RPCError`."""
+    """A tenant's limits; None when it has none. Errors: `RPCError`.
+
+    Those that no worker has taken up yet count: who changes some of them must not undo the others.
+    """
     try:
         found = await client.get_workflow_handle(registry_id(tenant_id, LIMITS_SHARD)).describe()
     except RPCError as error:
         if not is_missing(error):
             raise
         return None
-    return await limits_in(found)
+    limits = await limits_in(found)
+    if not found.raw_description.HasField("pending_workflow_task"):
+        return limits
+    shard = Shard(Snapshot(limits=limits))
+    for change in await _waiting(client, found):
+        shard.configure(change)
+    return shard.limits
 
 
 async def all_limits(client: Client) -> dict[str, TenantLimits]:
@@ -56,6 +71,28 @@ async def all_limits(client: Client) -> dict[str, TenantLimits]:
         if parsed and parsed[1] == LIMITS_SHARD and (limits := await limits_in(registry)):
             found[parsed[0]] = limits
     return found
+
+
+async def _waiting(client: Client, registry: WorkflowExecution) -> list[Configure]:
+    """The changes that Temporal keeps for a worker, the first said first."""
+    found: list[Configure] = []
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=client.namespace,
+        execution=WorkflowExecutionRef(workflow_id=registry.id, run_id=registry.run_id),
+        maximum_page_size=20,
+    )
+    while True:
+        page = await client.workflow_service.get_workflow_execution_history_reverse(request)
+        for event in page.history.events:
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+                return found[::-1]
+            signal = event.workflow_execution_signaled_event_attributes
+            if signal.signal_name == CONFIGURE:
+                payloads = list(signal.input.payloads)
+                found += await client.data_converter.decode(payloads, [Configure])
+        if not page.next_page_token:
+            return found[::-1]
+        request.next_page_token = page.next_page_token
 
 
 async def limits_in(registry: WorkflowExecution) -> TenantLimits | None:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
 from domain.decisions import Blocker
 from domain.governor import GovernorView
 from domain.ledger_state import ledger_of
 from domain.limits import CONCURRENT, TenantLimits, limit_of, named
+from shared.calls import at_once
 from shared.errors import NotFound
 from shared.governor import view_governor
 from shared.tenants import all_limits, read_limits
@@ -30,7 +31,8 @@ class Row:
     @property
     def name(self) -> str:
         """As people call it."""
-        return named(self.dimension)
+        kind, _, task_id = self.dimension.partition(":")
+        return f"runs of {task_id}" if kind == "overlap" else named(self.dimension)
 
     def as_json(self) -> dict[str, Any]:
         """A row of the document of `quota`."""
@@ -84,7 +86,13 @@ async def show_quotas(client: Client, tenant_id: str | None) -> list[QuotaView]:
         else:
             limits = await read_limits(client, tenant_id)
             tenants = {} if limits is None else {tenant_id: limits}
-        views = [await _view(client, name, limits) for name, limits in sorted(tenants.items())]
+        views: list[QuotaView] = []
+
+        async def view(tenant: tuple[str, TenantLimits]) -> None:
+            views.append(await _view(client, *tenant))
+
+        await at_once(list(tenants.items()), view)
+        views.sort(key=lambda view: view.tenant_id)
     if not views and tenant_id:
         raise NotFound(
             f"tenant {tenant_id!r} has no quota: declare it in a task file, or set one with "
@@ -111,7 +119,10 @@ async def set_quota(
 async def _view(client: Client, tenant_id: str, limits: TenantLimits) -> QuotaView:
     try:
         books = await view_governor(client, tenant_id)
-    except RPCError:  # no worker answers: what is in use is not known, the limits are
+    except (
+        RPCError,
+        WorkflowQueryFailedError,
+    ):  # no worker answers: what is in use is not known, the limits are
         books = None
     return QuotaView(tenant_id, limits, books, _rows(limits, books))
 

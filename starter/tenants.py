@@ -15,6 +15,8 @@ from shared.calls import at_once
 from shared.tenants import read_limits, write_limits
 
 _NONE = "none"
+_UNDECLARED = "undeclared"
+"""Of a mutex group: not without a limit, but held by one run at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ def changes_of(before: TenantLimits | None, after: TenantLimits) -> list[str]:
     if old.max_concurrent != after.max_concurrent:
         changes.append(_changed("max_concurrent", old.max_concurrent, after.max_concurrent))
     changes += _named("resource", old.resources, after.resources)
-    changes += _named("mutex group", old.mutex_groups, after.mutex_groups)
+    changes += _named("mutex group", old.mutex_groups, after.mutex_groups, _UNDECLARED)
     if old.fairness_weight != after.fairness_weight:
         changes.append(_changed("fairness_weight", old.fairness_weight, after.fairness_weight))
     return changes
@@ -110,13 +112,16 @@ async def change_tenants(
     await at_once(list(changes), change)
 
 
-def _named(what: str, before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+def _named(
+    what: str, before: Mapping[str, int], after: Mapping[str, int], absent: str = _NONE
+) -> list[str]:
     return [
-        _changed(f"{what} {name}", before.get(name), after.get(name))
+        _changed(f"{what} {name}", before.get(name), after.get(name), absent)
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     ]
 
 
-def _changed(what: str, before: float | None, after: float | None) -> str:
-    return f"{what}: {_NONE if before is None else before} -> {_NONE if after is None else after}"
+def _changed(what: str, before: float | None, after: float | None, absent: str = _NONE) -> str:
+    old, new = (absent if value is None else f"{value:,}" for value in (before, after))
+    return f"{what}: {old} -> {new}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Tenant = Annotated[
     str | None,
-    typer.Argument(metavar="[TENANT]", help="All tenants if left out", show_default=False),
+    typer.Argument(metavar="TENANT", help="All tenants if left out", show_default=False),
 ]
 MOST = 1_000_000
 
@@ -32,15 +32,22 @@ def quota(
     name: Tenant = None,
     *,
     max_concurrent: Annotated[
-        str | None, typer.Option(metavar="N|none", help="Runs at once", show_default=False)
+        str | None,
+        typer.Option(metavar="N|none", help="Runs at once; none: no limit", show_default=False),
     ] = None,
     resource: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=N|none", help="Units of a resource", show_default=False),
+        typer.Option(
+            metavar="NAME=N|none", help="Units of a resource; repeatable", show_default=False
+        ),
     ] = None,
     group: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=N|none", help="Holders of a mutex group", show_default=False),
+        typer.Option(
+            metavar="NAME=N|none",
+            help="Holders of a mutex group; none: undeclared, and held by one run at a time",
+            show_default=False,
+        ),
     ] = None,
     tenant: options.Tenant = None,
     as_json: options.Json = False,
@@ -56,7 +63,8 @@ def quota(
     from starter.quota import set_quota, show_quotas
 
     tenant_id = tenant_name(name or tenant)
-    wanted = _pairs("resource", resource) | _pairs("mutex", group)
+    wanted = _pairs("resource", "resource", "gpu=2", resource)
+    wanted |= _pairs("mutex", "group", "warehouse=1", group)
     if max_concurrent is not None:
         wanted[CONCURRENT] = _count("max-concurrent", max_concurrent)
     if wanted and tenant_id is None:
@@ -80,28 +88,34 @@ def quota(
 
 def _count(option: str, text: str) -> int | None:
     """A limit of the command line; None for `none`."""
+    from domain.problems import shown
     from starter.cli.names import bad
 
     if text == "none":
         return None
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
-        raise bad(option, f"{text[:40]!r} is neither a whole number from 1 nor `none`")
+    whole = text.isascii() and text.isdigit() and len(text) <= len(str(MOST))
+    if not (whole and 1 <= int(text) <= MOST):
+        message = f"{shown(text)} is neither a whole number from 1 to {MOST:,} nor `none`"
+        raise bad(option, message)
     return int(text)
 
 
-def _pairs(kind: str, texts: list[str] | None) -> dict[str, int | None]:
+def _pairs(kind: str, option: str, example: str, texts: list[str] | None) -> dict[str, int | None]:
     """`NAME=N` of an option that may be repeated, by dimension."""
     import re
 
     from domain.ids import NAME
+    from domain.problems import shown
     from starter.cli.names import bad
 
     found: dict[str, int | None] = {}
     for text in texts or ():
         name, equals, count = text.partition("=")
         if not equals or not re.fullmatch(NAME, name):
-            raise bad(kind, f"{text[:80]!r} is not NAME=N, such as gpu=2")
-        found[f"{kind}:{name}"] = _count(kind, count)
+            raise bad(option, f"{shown(text)} is not NAME=N, such as {example}")
+        if f"{kind}:{name}" in found:
+            raise bad(option, f"{name!r} stands twice")
+        found[f"{kind}:{name}"] = _count(option, count)
     return found
 
 

@@ -2,6 +2,8 @@
 
 import re
 import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from domain.document import Document, parse_json, parse_yaml
@@ -20,7 +22,21 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 """Half a letter beyond the first 65,536 as JSON escapes it; YAML has no such halves."""
 
 
-def read_tasks(file: Path, tenant: str | None) -> Registration:
+@dataclass(frozen=True, slots=True)
+class TaskFile:
+    """A file that is right in itself, and what places the problems that it has with others."""
+
+    registration: Registration
+    source: str
+    _document: Document
+    _alone: bool
+
+    def placed(self, error: InvalidInput) -> InvalidInput:
+        """The same problems with the file's name, its lines, and the paths as they stand in it."""
+        return _placed(self._document.placed(list(error.problems)), self.source, alone=self._alone)
+
+
+def read_tasks(file: Path, tenant: str | None) -> TaskFile:
     """The tasks of a file; what names no tenant belongs to `tenant`.
 
     The file is a mapping with `tasks`, or one task alone. Errors: `InvalidInput` with every problem
@@ -34,10 +50,16 @@ def read_tasks(file: Path, tenant: str | None) -> Registration:
     try:
         document = _parse(text)
         alone = _is_one_task(document)
-        return read_registration(_listed(document) if alone else document, policy, tenant=tenant)
+        document = _listed(document) if alone else document
+        registration = read_registration(document, policy, tenant=tenant)
     except InvalidInput as error:
-        problems = [_unlisted(problem) for problem in error.problems] if alone else error.problems
-        raise InvalidInput(with_suggestions(problems), source) from error
+        raise _placed(error.problems, source, alone=alone) from error
+    return TaskFile(registration, source, document, alone)
+
+
+def _placed(problems: Iterable[Problem], source: str, *, alone: bool) -> InvalidInput:
+    own = [_unlisted(problem) for problem in problems] if alone else problems
+    return InvalidInput(with_suggestions(own), source)
 
 
 def _parse(text: str) -> Document:
