@@ -22,7 +22,7 @@ from domain.task import Task
 from tests.conftest import task_of
 from tests.domain.ahead import START, ahead, nightly, told, with_sla
 
-WAREHOUSE = {"mutex": ["warehouse"]}
+WAREHOUSE: dict[str, Any] = {"mutex": ["warehouse"]}
 
 
 def test_who_shares_a_mutex_waits_for_the_holder() -> None:
