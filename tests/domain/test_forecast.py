@@ -196,7 +196,7 @@ def test_too_many_conflicts_are_counted_and_the_first_are_kept(
     assert found.conflicts[-1].at == START + timedelta(minutes=45)
 
 
-needs = st.fixed_dictionaries(
+needs: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "mutex": st.lists(st.sampled_from(["x", "y"]), unique=True),
         "resources": st.dictionaries(st.just("gpu"), st.integers(1, 2)),
@@ -217,7 +217,7 @@ needs = st.fixed_dictionaries(
     }
 )
 taskses = st.lists(needs, min_size=1, max_size=5).map(
-    lambda found: [task_of(task_id=f"t{number}", **said) for number, said in enumerate(found)]
+    lambda found: [task_of(**{**said, "task_id": f"t{n}"}) for n, said in enumerate(found)]
 )
 
 

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from temporalio.client import Client
@@ -112,13 +113,13 @@ async def test_durations_are_learned_from_runs(cli: Cli, tenant: str, temporal: 
     assert list((await learn_durations(temporal, [f"{tenant}-b"])).pairs()) == []
 
 
-def both_known(cli: Cli) -> dict[str, object] | None:
+def both_known(cli: Cli) -> Any:
     """The forecast, once the list of registries has both tasks."""
-    found: dict[str, object] = cli.json("forecast")
+    found = cli.json("forecast")
     return found if found["tasks"] == 2 else None
 
 
-def refused(cli: Cli, queue: dict[str, str]) -> str | None:
+def refused(cli: Cli, queue: dict[str, str]) -> str:
     """What the command says, once it is listed that there is something to ask."""
     ended = cli.run("forecast", **queue)
-    return ended.err if ended.code == 1 else None
+    return ended.err if ended.code == 1 else ""
