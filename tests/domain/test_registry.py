@@ -1,5 +1,6 @@
 """The registry's state: every change once, whatever comes twice, late or after a pause."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -7,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain import registry
+from domain.limits import TenantLimits
 from domain.registry import (
     BATCH_BYTES,
     BATCH_TASKS,
     FORGET_REMOVED,
     SHARDS,
+    Configure,
     Put,
     PutTask,
     Remove,
@@ -127,6 +130,66 @@ def test_a_version_is_not_repeated_by_a_registry_that_begins_anew() -> None:
     anew = Shard(Snapshot())
     anew.put(Put(at=T0 + MINUTE, tasks=[put("b")]))
     assert anew.version > first.version
+
+
+def limits(max_concurrent: int, said: int) -> Configure:
+    """A tenant's limits as somebody set them so many minutes after `T0`."""
+    at = T0 + said * MINUTE
+    return Configure(at=at, limits=TenantLimits(max_concurrent=max_concurrent, changed_at=at))
+
+
+@given(st.permutations(range(6)), st.lists(st.sampled_from(range(6)), max_size=6))
+def test_the_limits_said_last_hold_whenever_they_come(order: list[int], again: list[int]) -> None:
+    """Late, in any order, twice and through continue-as-new: what was said earlier changes nothing.
+
+    Each that changes something makes a new version, or nobody would read it.
+    """
+    shard = Shard(Snapshot())
+    latest = -1
+    for number in [*order, *again]:
+        version = shard.version
+        shard.configure(limits(number + 1, said=number))
+        if number > latest:
+            assert shard.version > version
+        elif number < latest:
+            assert shard.version == version
+        latest = max(latest, number)
+        shard = Shard(Snapshot.model_validate_json(shard.snapshot().model_dump_json()))
+        assert shard.limits == limits(latest + 1, said=latest).limits
+
+
+@given(changes)
+def test_limits_and_tasks_do_not_disturb_each_other(found: list[tuple[str, str, str]]) -> None:
+    """Tasks put, removed and paused leave the limits; limits leave every task and removal."""
+    shard, other = Shard(Snapshot()), Shard(Snapshot())
+    shard.configure(limits(7, said=0))
+    for number, change in enumerate(found):
+        carry_out(shard, change, T0 + number * MINUTE)
+        carry_out(other, change, T0 + number * MINUTE)
+    assert shard.limits == limits(7, said=0).limits
+    before = shard.snapshot()
+    shard.configure(limits(8, said=30))
+    after, alone = shard.snapshot(), other.snapshot()
+    assert (after.entries, after.removed) == (before.entries, before.removed)
+    assert (after.entries, after.removed) == (alone.entries, alone.removed)
+    assert alone.limits is None
+
+
+def test_a_registry_from_before_limits_goes_on() -> None:
+    """A snapshot that was stored without them, or with fields of tomorrow, loads with its tasks."""
+    shard = Shard(Snapshot())
+    shard.put(Put(at=T0, tasks=[put()]))
+    stored = json.loads(shard.snapshot().model_dump_json())
+    del stored["limits"]
+    old = Snapshot.model_validate_json(json.dumps(stored))
+    assert (old, old.limits) == (shard.snapshot(), None)
+    stored["limits"] = {"max_concurrent": 3, "field_of_tomorrow": 1}
+    assert Snapshot.model_validate_json(json.dumps(stored)).limits == TenantLimits(max_concurrent=3)
+    resumed = Shard(old)
+    resumed.configure(limits(2, said=1))
+    assert resumed.limits
+    assert resumed.limits.max_concurrent == 2
+    assert resumed.snapshot().entries == old.entries
 
 
 def test_removals_are_remembered_for_a_day() -> None:

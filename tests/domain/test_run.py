@@ -70,6 +70,15 @@ def test_fields_of_a_newer_worker_are_passed_over(path: tuple[Any, ...]) -> None
     assert TaskRunInput.model_validate_json(json.dumps(stored)) == request
 
 
+def test_a_run_stored_before_a_field_was_there_is_read_without_it() -> None:
+    """A schedule of an older version starts runs of a tenant that limits nothing."""
+    request = TaskRunInput(task=task_of())
+    stored = json.loads(request.model_dump_json())
+    old = json.dumps({"task": stored["task"]})
+    assert TaskRunInput.model_validate_json(old) == request
+    assert request.limited is False
+
+
 def test_a_stored_task_is_still_checked() -> None:
     """Leniency about new fields is none about broken ones."""
     stored = json.loads(TaskRunInput(task=task_of()).model_dump_json())

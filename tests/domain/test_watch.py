@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.agenda import Fire
+from domain.limits import skips_in_temporal
 from domain.watch import (
     MOST_RECORDS,
     RECORDS,
@@ -105,6 +106,26 @@ def test_overlap_skip_looks_at_the_nominal_time(before: SeenRun, *, skipped: boo
     assert not skipped or before.run_id in decision.reason
     allowed = decide(FIRE, task_of(), now=NOON + SECOND, runs=[before])
     assert allowed.verdict is Verdict.STARTED
+
+
+@pytest.mark.parametrize(
+    ("lines", "limited", "verdict"),
+    [
+        ("", False, Verdict.SKIPPED),
+        ("", True, Verdict.STARTED),
+        ("mutex: [m]", False, Verdict.STARTED),
+        ("resources: {gpu: 1}", False, Verdict.STARTED),
+    ],
+)
+def test_a_governed_fire_is_started_whatever_else_runs(
+    lines: str, verdict: Verdict, *, limited: bool
+) -> None:
+    """Its schedule would have made a run too: whether that overlaps, the governor decides."""
+    task = task_of(lines, overlap="skip")
+    skips = skips_in_temporal(task, limited=limited)
+    before = run(NOON - SECOND)
+    decision = decide(FIRE, task, now=NOON + SECOND, skips=skips, runs=[before])
+    assert decision.verdict is verdict
 
 
 verdicts = st.sampled_from([Verdict.STARTED, Verdict.MISSED, Verdict.SKIPPED])

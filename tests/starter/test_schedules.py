@@ -5,18 +5,23 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, ScheduleActionStartWorkflow, ScheduleOverlapPolicy
+from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain.clock_changes import clock_changes
 from domain.due import next_due
 from domain.ids import schedule_id
+from domain.run import TaskRunInput
 from domain.task import Task
 from domain.triggers import next_times, task_times
 from shared.schedules import (
+    SPEC_DIGEST,
     Circumstances,
     circumstances_of,
     digest_of,
     listed_triggers,
+    request_of,
+    same_making,
     schedule_attributes,
     schedule_of,
     seed_of,
@@ -42,9 +47,9 @@ TRIGGERS = [
 ]
 
 
-async def register(client: Client, task: Task) -> str:
-    """Create the schedule of a task; gives back its id."""
-    circumstances = await circumstances_of(client, [task], "nobody")
+async def register(client: Client, task: Task, limited: frozenset[str] = frozenset()) -> str:
+    """Create the schedule of a task; gives back its id. `limited`: tenants, as everywhere."""
+    circumstances = await circumstances_of(client, [task], "nobody", limited)
     schedule = schedule_of(task, 1.0, circumstances)
     digest = digest_of(task, 1.0, circumstances)
     made = schedule_id(task.tenant_id, task.task_id)
@@ -146,9 +151,41 @@ async def test_a_list_tells_triggers_without_reading_each_schedule(
     assert sorted(found, key=str) == sorted(triggers, key=str)
 
 
-def digest(weight: float = 1.0, queue: str = "q", **fields: Any) -> str:
+@pytest.mark.parametrize(
+    ("lines", "limited", "overlap"),
+    [
+        ("overlap: skip", False, ScheduleOverlapPolicy.SKIP),
+        ("overlap: skip", True, ScheduleOverlapPolicy.ALLOW_ALL),
+        ("overlap: skip\nmutex: [m]", False, ScheduleOverlapPolicy.ALLOW_ALL),
+        ("overlap: skip\nresources: {gpu: 1}", False, ScheduleOverlapPolicy.ALLOW_ALL),
+        ("overlap: queue", False, ScheduleOverlapPolicy.ALLOW_ALL),
+        ("overlap: cancel_running", False, ScheduleOverlapPolicy.ALLOW_ALL),
+        ("overlap: allow", False, ScheduleOverlapPolicy.ALLOW_ALL),
+        ("overlap: allow", True, ScheduleOverlapPolicy.ALLOW_ALL),
+    ],
+)
+async def test_one_rule_of_overlap_holds_for_a_task(
+    temporal: Client, tenant: str, lines: str, overlap: ScheduleOverlapPolicy, *, limited: bool
+) -> None:
+    """Temporal keeps `skip` where nobody else is asked; else every fire becomes a run that asks.
+
+    A run is told whether its tenant is limited, and whoever reads the schedule learns it too.
+    """
+    task = make_task(lines, tenant_id=tenant)
+    made = await register(temporal, task, frozenset({tenant} if limited else ()))
+    description = await temporal.get_schedule_handle(made).describe()
+
+    assert description.schedule.policy.overlap is overlap
+    assert request_of(description.schedule) == TaskRunInput(task=task, limited=limited)
+    said = description.typed_search_attributes[SPEC_DIGEST]
+    assert said.endswith("/limited") is limited
+
+
+def digest(
+    weight: float = 1.0, queue: str = "q", limited: frozenset[str] = frozenset(), **fields: Any
+) -> str:
     """The digest of a task's schedule."""
-    circumstances = Circumstances(queue, datetime(2026, 11, 23, tzinfo=UTC))
+    circumstances = Circumstances(queue, datetime(2026, 11, 23, tzinfo=UTC), limited=limited)
     task = make_task(**fields)
     return digest_of(task, weight, circumstances)
 
@@ -164,3 +201,23 @@ def test_the_digest_changes_with_everything_a_schedule_is_made_of() -> None:
     }
     assert digest() == digest()
     assert len(others | {digest()}) == 6
+
+
+@pytest.mark.parametrize("fields", [{}, {"stagger": "5m"}, {"mutex": ["m"]}], ids=str)
+def test_a_limited_tenant_changes_the_digest_and_not_the_making(fields: dict[str, Any]) -> None:
+    """The watch sees that a schedule is to be another, and that no other version made it."""
+    plain = digest(**fields)
+    limited = digest(limited=frozenset({"acme"}), **fields)
+    assert limited == f"{plain}/limited"
+    assert same_making(plain, limited)
+    assert digest(limited=frozenset({"somebody-else"}), **fields) == plain
+
+
+def test_a_schedule_of_an_older_version_is_read_as_not_limited() -> None:
+    """What it starts runs with has no `limited` yet, and is a request all the same."""
+    task = make_task()
+    schedule = schedule_of(task, 1.0, Circumstances("q", datetime(2026, 11, 23, tzinfo=UTC)))
+    assert isinstance(schedule.action, ScheduleActionStartWorkflow)
+    old = {"task": task.model_dump(mode="json")}
+    schedule.action.args = pydantic_data_converter.payload_converter.to_payloads([old])
+    assert request_of(schedule) == TaskRunInput(task=task, limited=False)
