@@ -9,16 +9,19 @@ The rules, in order:
 2. A run asks for everything that it needs at once and gets all or nothing.
 3. Waiting runs are ordered by when they asked, each priority level below the first counting as
    `AGEING` seconds later. The order never changes, so whoever waits moves up as time passes.
-4. A run is admitted when everything that it needs is free and not reserved by one before it. What
-   reserves is the first in the order that waits for a dimension: it reserves all that it needs.
-   So large requests are not passed for ever by small ones, and the many behind it block nobody.
+4. A run is admitted when everything that it needs is free and not reserved by one before it. The
+   first in the order that waits for a dimension reserves all that it needs; who waits for the same
+   behind one that reserves, reserves nothing. So large requests are not passed for ever by small
+   ones, and the many behind it block nobody.
+5. A run that was refused while it waited is told so when it asks again, until it is released.
 """
 
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from heapq import heapify, heappop, heapreplace
+from heapq import heapify, heappop, heappush, heapreplace
+from itertools import islice
 
 from domain.decisions import (
     Blocker,
@@ -40,6 +43,7 @@ MOST_CONFLICTS = 1000
 """Conflicts that a ledger remembers, for the forecast to score."""
 MOST_NAMED = 3
 """Runs that a blocker names."""
+TOO_LATE = "it waited until its queue_timeout"
 
 
 @dataclass(slots=True)
@@ -50,11 +54,14 @@ class Ledger:
     fence: int = 0
     holders: dict[str, Holder] = field(default_factory=dict)
     waiting: dict[str, Request] = field(default_factory=dict)
+    refused: dict[str, Refused] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
     conflicts: deque[Conflict] = field(default_factory=lambda: deque(maxlen=MOST_CONFLICTS))
     used: dict[str, int] = field(default_factory=dict)
     _order: list[Key] = field(default_factory=list)
     _lines: dict[tuple[tuple[str, int], ...], list[Key]] = field(default_factory=dict)
+    _deadlines: list[tuple[float, str]] = field(default_factory=list)
+    _held: dict[str, dict[str, None]] = field(default_factory=dict)
     _of_task: dict[str, set[str]] = field(default_factory=dict)
     _limits: dict[str, int | None] = field(default_factory=dict)
     _wake: set[str] = field(default_factory=set)
@@ -69,18 +76,17 @@ class Ledger:
         requests = list(requests)
         early: dict[str, Decision | None] = {}
         entered: list[Request] = []
-        for request in requests:
+        for request in sorted(requests, key=lambda request: request.key):
             if request.run_id not in early:
                 known = request.run_id in self.waiting
                 early[request.run_id] = self._enter(request, now)
                 if not known and request.run_id in self.waiting:
                     entered.append(request)
         self.settle(now)
-        blocked = [request for request in entered if request.run_id in self.waiting]
-        for request in blocked:
-            early[request.run_id] = self._meet_conflict(request, now)
-        if any(early[request.run_id] for request in blocked):  # they may have kept others out
-            self.settle(now)
+        for request in entered:
+            if request.run_id in self.waiting and (found := self._meet_conflict(request, now)):
+                early[request.run_id] = found
+                self.settle(now)  # it may have kept the next of them out
         return [early[r.run_id] or self._answer(r) for r in requests]
 
     def release(self, run_id: str, now: float) -> bool:
@@ -89,33 +95,35 @@ class Ledger:
         if holder:
             for dimension, count in holder.units():
                 self.used[dimension] -= count
+                del self._held[dimension][run_id]
             self._forget_task(holder.request)
         request = self._leave(run_id)
         if holder or request:
             self.settle(now)
+        refused = self.refused.pop(run_id, None)
         self._wake.discard(run_id)
         self._stop.discard(run_id)
-        return bool(holder or request)
+        return bool(holder or request or refused)
 
     def set_limits(self, limits: TenantLimits, now: float) -> None:
         """Other limits from now on: who runs goes on, who asks meets them."""
         self.limits = limits
         self._limits.clear()
         for request in list(self.waiting.values()):
-            if impossible(request.demand, limits):
-                self._leave(request.run_id)
-                self._wake.add(request.run_id)
+            if why := impossible(request.demand, limits):
+                self._drop(request.run_id, "impossible", why)
         self.settle(now)
 
     def take_up(self, run: Holder | Request) -> None:
         """Enter a run as another ledger of the tenant left it; one that is known stays as it is."""
         if isinstance(run, Request):
-            if run.run_id not in self.holders and run.run_id not in self.waiting:
+            if self.explain(run.run_id) is None:
                 self._wait(run)
             return
         if run.request.run_id in self.holders:
             return
         self._leave(run.request.run_id)
+        self.refused.pop(run.request.run_id, None)
         self.fence = max(self.fence, run.fence)
         self._hold(run)
         if not run.confirmed:
@@ -125,29 +133,28 @@ class Ledger:
 
     def settle(self, now: float) -> None:
         """Admit everybody who can go, in order; refuse who waited past the deadline."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            late = self.waiting.get(heappop(self._deadlines)[1])
+            if late and late.deadline <= now:
+                self._drop(late.run_id, "queue_timeout", TOO_LATE)
         reserved: dict[str, int] = {}
         claimed: set[str] = set()
         heads = [(line[0], units) for units, line in self._lines.items()]
         heapify(heads)
         while heads:
             key, units = heads[0]
-            request = self.waiting[key[1]]
-            if request.deadline <= now:
-                self._leave(request.run_id)
-                self.counters.timed_out += 1
-                self._wake.add(request.run_id)
-            elif short := self._short(units, reserved):
-                # Nobody behind it in its line can go either: all of them need the same.
+            if short := self._short(units, reserved):
+                # Nobody behind it in its line can go or reserve either: all of them need the same.
                 heappop(heads)
                 if claimed.isdisjoint(short):
+                    claimed.update(short)
                     for dimension, count in units:
                         reserved[dimension] = reserved.get(dimension, 0) + count
-                claimed.update(short)
                 continue
-            else:
-                self._leave(request.run_id)
-                self._grant(request, now)
-                self._wake.add(request.run_id)
+            request = self.waiting[key[1]]
+            self._leave(request.run_id)
+            self._grant(request, now)
+            self._wake.add(request.run_id)
             if line := self._lines.get(units):
                 heapreplace(heads, (line[0], units))
             else:
@@ -159,7 +166,7 @@ class Ledger:
             return Granted(holder.fence, warning_of(holder))
         request = self.waiting.get(run_id)
         if request is None:
-            return None
+            return self.refused.get(run_id)
         return Queued(bisect_left(self._order, request.key) + 1, self._blockers(request))
 
     def wake(self, run_ids: Iterable[str]) -> None:
@@ -192,15 +199,14 @@ class Ledger:
 
     def _enter(self, request: Request, now: float) -> Decision | None:
         """What can be answered at once; else the request waits from here on."""
-        if request.run_id in self.holders:
+        if request.run_id in self.holders or request.run_id in self.refused:
             return self._answer(request)
         known = request.run_id in self.waiting
         if not known:
             self.counters.attempts += 1
         if request.deadline <= now:
             self._leave(request.run_id)
-            self.counters.timed_out += 1
-            return Refused("queue_timeout", "it waited until its queue_timeout")
+            return self._refuse("queue_timeout", TOO_LATE)
         if known:
             return None
         if why := impossible(request.demand, self.limits):
@@ -227,8 +233,8 @@ class Ledger:
                 if holder := self.holders.get(run_id):
                     holder.stopped_by = request.run_id
                     self._stop.add(run_id)
-                elif self._leave(run_id):
-                    self._wake.add(run_id)
+                else:
+                    self._drop(run_id, "superseded", f"{request.run_id} is newer")
         return None
 
     def _meet_conflict(self, request: Request, now: float) -> Decision | None:
@@ -253,10 +259,10 @@ class Ledger:
         """What is so by now for a run that has just asked."""
         if holder := self.holders.get(request.run_id):
             holder.confirmed = True
-            self._wake.discard(request.run_id)
+        self._wake.discard(request.run_id)
         found = self.explain(request.run_id)
         if found is None:
-            raise AssertionError(f"{request.run_id} neither holds nor waits")
+            raise AssertionError(f"{request.run_id} neither holds nor waits, and was not refused")
         return found
 
     def _blockers(self, request: Request) -> tuple[Blocker, ...]:
@@ -267,30 +273,22 @@ class Ledger:
         for key, units in sorted((line[0], units) for units, line in self._lines.items()):
             if key >= request.key:
                 break
-            if short := self._short(units, reserved):
-                if claimed.isdisjoint(short):
-                    for dimension, count in units:
-                        reserved[dimension] = reserved.get(dimension, 0) + count
-                        keepers.setdefault(dimension, []).append(key[1])
+            if (short := self._short(units, reserved)) and claimed.isdisjoint(short):
                 claimed.update(short)
+                for dimension, count in units:
+                    reserved[dimension] = reserved.get(dimension, 0) + count
+                    keepers.setdefault(dimension, []).append(key[1])
+        short = self._short(request.demand.units, reserved)
         return tuple(
-            Blocker(
-                dimension=name,
-                limit=self._limit(name) or 0,
-                used=self.used.get(name, 0),
-                wanted=wanted,
-                runs=(self._holding(name) or tuple(keepers.get(name, ())))[:MOST_NAMED],
-            )
+            self._blocker(name, wanted, keepers.get(name, ()))
             for name, wanted in request.demand.units
-            if name in self._short(request.demand.units, reserved)
+            if name in short
         )
 
-    def _holding(self, dimension: str) -> tuple[str, ...]:
-        return tuple(
-            run_id
-            for run_id, holder in self.holders.items()
-            if any(name == dimension for name, _ in holder.units())
-        )
+    def _blocker(self, dimension: str, wanted: int, keepers: Iterable[str]) -> Blocker:
+        limit, used = self._limit(dimension) or 0, self.used.get(dimension, 0)
+        runs = self._held.get(dimension, ()) if used + wanted > limit else keepers
+        return Blocker(dimension, limit, used, wanted, tuple(islice(runs, MOST_NAMED)))
 
     def _limit(self, dimension: str) -> int | None:
         if dimension not in self._limits:
@@ -319,12 +317,20 @@ class Ledger:
         self._of_task.setdefault(request.demand.task_id, set()).add(request.run_id)
         for dimension, count in holder.units():
             self.used[dimension] = self.used.get(dimension, 0) + count
+            self._held.setdefault(dimension, {})[request.run_id] = None
 
     def _wait(self, request: Request) -> None:
         self.waiting[request.run_id] = request
+        heappush(self._deadlines, (request.deadline, request.run_id))
         insort(self._order, request.key)
         insort(self._lines.setdefault(request.demand.units, []), request.key)
         self._of_task.setdefault(request.demand.task_id, set()).add(request.run_id)
+
+    def _drop(self, run_id: str, code: str, reason: str) -> None:
+        """Refuse a run that waits: it is told when it asks again."""
+        self._leave(run_id)
+        self.refused[run_id] = self._refuse(code, reason)
+        self._wake.add(run_id)
 
     def _leave(self, run_id: str) -> Request | None:
         """Take a run out of the queue."""
@@ -350,13 +356,23 @@ class Ledger:
         return request.asked_at, run_id
 
     def _refuse(self, code: str, reason: str) -> Refused:
-        self.counters.refused += 1
+        if code == "queue_timeout":
+            self.counters.timed_out += 1
+        else:
+            self.counters.refused += 1
         return Refused(code, reason)
 
     def _note(self, request: Request, now: float, dimension: str, runs: tuple[str, ...]) -> None:
         self.counters.contended += 1
         self.conflicts.append(
-            Conflict(self.counters.contended, now, request.demand.task_id, dimension, runs)
+            Conflict(
+                self.counters.contended,
+                now,
+                request.demand.task_id,
+                dimension,
+                runs,
+                request.run_id,
+            )
         )
 
 

@@ -6,11 +6,16 @@ Fields are added, with a default, and never renamed.
 from pydantic import Field
 
 from domain.admission import MOST_CONFLICTS, Ledger
-from domain.decisions import Conflict, Counters, Holder, Request
+from domain.decisions import Conflict, Counters, Holder, Refused, Request
 from domain.limits import Demand, OnConflict, TenantLimits
 from domain.packing import pack, unpack
 from domain.run import Payload
 from domain.task import Overlap
+
+MOST_REFUSED = 1000
+"""Runs that were refused while they waited and go into a state: one that ended without a word is
+never released.
+"""
 
 
 class RequestState(Payload):
@@ -59,6 +64,14 @@ class HolderState(Payload):
     stopped_by: str | None = None
 
 
+class RefusedState(Payload):
+    """A run that was refused while it waited, and was not released yet."""
+
+    run_id: str
+    code: str
+    reason: str
+
+
 class LedgerState(Payload):
     """A whole ledger."""
 
@@ -66,6 +79,7 @@ class LedgerState(Payload):
     fence: int = 0
     holders: list[HolderState] = Field(default_factory=list)
     waiting: list[RequestState] = Field(default_factory=list)
+    refused: list[RefusedState] = Field(default_factory=list)
     counters: dict[str, int] = Field(default_factory=dict)
     conflicts: list[Conflict] = Field(default_factory=list)
 
@@ -88,6 +102,10 @@ def state_of(ledger: Ledger) -> LedgerState:
             for holder in ledger.holders.values()
         ],
         waiting=[RequestState.of(request) for request in ledger.waiting.values()],
+        refused=[
+            RefusedState(run_id=run_id, code=refused.code, reason=refused.reason)
+            for run_id, refused in list(ledger.refused.items())[-MOST_REFUSED:]
+        ],
         counters={name: getattr(counters, name) for name in Counters.__slots__},
         conflicts=list(ledger.conflicts)[-MOST_CONFLICTS:],
     )
@@ -112,6 +130,9 @@ def ledger_of(state: LedgerState) -> Ledger:
         )
     for request in state.waiting:
         ledger.take_up(request.request())
+    for run in state.refused:
+        ledger.refused[run.run_id] = Refused(run.code, run.reason)
+    ledger.wake(ledger.refused)
     return ledger
 
 
