@@ -111,20 +111,18 @@ class TaskRun:
 
     async def _admit(self) -> Outcome | None:
         """Be admitted, or not; a run that needs nothing goes straight on."""
-        queued: list[SearchAttributeUpdate[Any]] = []
         if self._admission:
             if refused := await self._admission.obtain():
                 return refused
             self._started = workflow.now()
-            if self._state is RunState.QUEUED:
-                queued = [sa.WAITS_FOR.value_unset(), sa.QUEUE_POSITION.value_unset()]
+        waited = self._waits_no_longer()
         self._move(RunState.RUNNING)
         workflow.upsert_search_attributes(
             [
                 sa.TASK_STATUS.value_set(self._state),
                 *self._trigger_attributes(),
                 sa.ACTUAL_START.value_set(self._started),
-                *queued,
+                *waited,
             ]
         )
         return None
@@ -145,6 +143,12 @@ class TaskRun:
         if (answer.position, answer.waits_for) != self._shown:
             self._shown = (answer.position, answer.waits_for)
             workflow.upsert_search_attributes(updates)
+
+    def _waits_no_longer(self) -> list[SearchAttributeUpdate[Any]]:
+        """Of a run that was queued: what showed its place."""
+        if self._state is not RunState.QUEUED:
+            return []
+        return [sa.WAITS_FOR.value_unset(), sa.QUEUE_POSITION.value_unset()]
 
     async def _execute(self) -> Outcome:
         """Call the plugin until it has done its work or the task's retry policy gives up."""
@@ -192,6 +196,7 @@ class TaskRun:
         warning = self._admission.warning if self._admission else None
         if warning and not outcome.reason:
             outcome = replace(outcome, reason=f"warning: {warning}")
+        waited = self._waits_no_longer()
         self._move(outcome.state, outcome)
         duration = round((workflow.now() - self._started) / timedelta(milliseconds=1))
         retries = max(0, outcome.attempts - 1)
@@ -199,6 +204,7 @@ class TaskRun:
             sa.TASK_STATUS.value_set(self._state),
             sa.RETRY_COUNT.value_set(retries),
             sa.DURATION_MS.value_set(duration),
+            *waited,
         ]
         if never_started:
             updates += self._trigger_attributes()
