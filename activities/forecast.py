@@ -66,12 +66,12 @@ class ForecastActivities:
         since = request.since.timestamp() if request.since else now
         scored = score(_real(books, since, now), before, now)
         ahead = await self._look(request.now, books)
-        warned = {(c.tenant_id, c.kind, c.resource, tuple(c.task_ids), c.at) for c in before}
+        warned = {one.identity for one in before}
         foreseen = [_foreseen(conflict) for conflict in ahead.conflicts]
         news = [
             conflict.sentence()
             for conflict, one in zip(ahead.conflicts, foreseen, strict=True)
-            if (one.tenant_id, one.kind, one.resource, tuple(one.task_ids), one.at) not in warned
+            if one.identity not in warned
         ]
         kept = renewed(scored.left, foreseen, now)
         self._metrics.count(scored.score, ahead.total)
@@ -172,4 +172,5 @@ def _foreseen(conflict: ConflictAhead) -> Foreseen:
         resource=conflict.resource,
         task_ids=list(conflict.tasks),
         at=conflict.at.timestamp(),
+        noted=conflict.noted,
     )

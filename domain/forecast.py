@@ -38,6 +38,7 @@ class ConflictAhead:
     has not ended), for an SLA `start_within` or `finish_within`, for a blackout its cron. `tasks`:
     the one that meets the conflict, then those that are in its way, the first few. `wait_s`: how
     long it waits; None when it never runs. `zone`: what the task's times are shown in.
+    `noted`: the governor takes note of it when it comes.
     """
 
     at: datetime
@@ -50,6 +51,7 @@ class ConflictAhead:
     run_id: str
     zone: str
     proposal: Proposal | None
+    noted: bool = False
 
     def sentence(self) -> str:
         """For people: who meets what, and what comes of it."""
@@ -158,6 +160,7 @@ def _conflict(tenant_id: str, met: Met, zone: str, proposal: Proposal | None) ->
         run_id=met.run_id,
         zone=zone,
         proposal=proposal if proposal and not met.is_own else None,
+        noted=met.noted,
     )
 
 

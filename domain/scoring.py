@@ -17,7 +17,11 @@ MOST_WARNINGS = 20
 
 
 class Foreseen(Payload):
-    """One conflict that a forecast warned of, `at` in seconds since 1970; `came`: it did."""
+    """One conflict that a forecast warned of, `at` in seconds since 1970; `came`: it did.
+
+    `noted`: a governor takes note of it when it comes. Of others, such as a blackout, nobody could
+    tell whether they came, so that they are no false alarms.
+    """
 
     tenant_id: str
     kind: str
@@ -25,6 +29,12 @@ class Foreseen(Payload):
     task_ids: list[str]
     at: float
     came: bool = False
+    noted: bool = True
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Two with the same are the same conflict, foreseen twice."""
+        return self.tenant_id, self.kind, self.resource, tuple(self.task_ids), self.at
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +123,7 @@ def score(real: Iterable[Real], foreseen: Iterable[Foreseen], until: float) -> S
     for one, has_come in zip(listed, came, strict=True):
         if one.at > settled:
             left.append(one.model_copy(update={"came": has_come}))
-        elif not has_come:
+        elif one.noted and not has_come:
             false_alarms += 1
     return Scoring(
         Score(hits=hits, misses=misses, by_hand=by_hand, false_alarms=false_alarms),
@@ -123,10 +133,12 @@ def score(real: Iterable[Real], foreseen: Iterable[Foreseen], until: float) -> S
 
 
 def renewed(left: Iterable[Foreseen], ahead: Iterable[Foreseen], now: float) -> list[Foreseen]:
-    """What is foreseen from now on, and what was for the moments just past."""
-    past = [one for one in left if one.at <= now]
-    kept = sorted([*past, *ahead], key=lambda one: one.at)
-    return kept[:MOST_FORESEEN]
+    """What is foreseen from now on, and what was for the moments just past; each once."""
+    before = {one.identity: one for one in left}
+    kept = {identity: one for identity, one in before.items() if one.at <= now}
+    for one in ahead:
+        kept[one.identity] = before.get(one.identity, one)  # it may have come early
+    return sorted(kept.values(), key=lambda one: one.at)[:MOST_FORESEEN]
 
 
 def _fitting(

@@ -15,7 +15,7 @@ from math import inf
 from operator import itemgetter
 
 from domain.admission import Ledger
-from domain.decisions import Granted, Refused, Request
+from domain.decisions import Decision, Granted, Queued, Refused, Request
 from domain.ids import parse_run_id
 from domain.limits import CONCURRENT, Demand, limit_of
 
@@ -65,6 +65,7 @@ class Met:
     """A conflict: a run at `at`, the dimension that was short (or its SLA), and who had it.
 
     `wait`: seconds until it goes; None when it never does. `beside`: task ids, the first few.
+    `noted`: the ledger takes note of it, as a governor's will.
     """
 
     at: float
@@ -74,6 +75,7 @@ class Met:
     beside: tuple[str, ...]
     outcome: Outcome
     wait: float | None = None
+    noted: bool = False
 
     @property
     def is_own(self) -> bool:
@@ -91,12 +93,14 @@ class Simulation:
         self._jobs = jobs
         self._events: list[tuple[float, int, str, int]] = []
         self._open: dict[str, Met] = {}
-        self._watched = [
-            CONCURRENT,
-            *(f"resource:{name}" for name in ledger.limits.resources),
-        ]
-        self.peaks: dict[str, int] = dict.fromkeys(self._watched, 0)
-        """The most units of a quota that were ever in use."""
+        quotas = [CONCURRENT, *(f"resource:{name}" for name in ledger.limits.resources)]
+        self.peaks: dict[str, int] = dict.fromkeys(quotas, 0)
+        """Of each quota the most units that were in use or waited for, or a little more."""
+        self._largest = dict.fromkeys(quotas, 1)
+        for demand in (job.demand for job in jobs.values()):
+            for dimension, units in demand.units:
+                if units > self._largest.get(dimension, units):
+                    self._largest[dimension] = units
         ledger.conflicts = deque()  # unbounded: each is taken out as soon as it is in
         ledger.refused.clear()
 
@@ -158,16 +162,16 @@ class Simulation:
         noted: dict[str, tuple[str, tuple[str, ...]]] = {}
         while ledger.conflicts:
             conflict = ledger.conflicts.popleft()
-            noted[conflict.task_id] = conflict.dimension, conflict.blockers
+            noted[conflict.run_id] = conflict.dimension, conflict.blockers
         for request, decision in zip(requests, decisions, strict=True):
             job, run_id = self._jobs[request.demand.task_id], request.run_id
             if isinstance(decision, Granted):
                 heappush(self._events, (at + job.median_s, _END, run_id, decision.fence))
-                if decision.warning is None:
+                if run_id not in noted:
                     if breach := job.breach(0.0):
                         yield Met(at, run_id, job.task_id, breach, (), Outcome.WAITS, 0.0)
                     continue
-            dimension, blockers = noted.get(job.task_id, ("", ()))
+            dimension, blockers = noted.get(run_id) or _blocked(decision)
             met = Met(
                 at,
                 run_id,
@@ -175,6 +179,7 @@ class Simulation:
                 dimension or self._impossible(request.demand),
                 tuple(dict.fromkeys(self._task_of(blocker) for blocker in blockers)),
                 Outcome.WAITS,
+                noted=run_id in noted,
             )
             if isinstance(decision, Granted):
                 met.outcome, met.wait = Outcome.RUNS_BESIDE, 0.0
@@ -187,10 +192,12 @@ class Simulation:
                 self._open[run_id] = met
                 if request.deadline < inf:
                     heappush(self._events, (request.deadline, _DEADLINE, run_id, 0))
-        used = ledger.used
-        for dimension in self._watched:
-            if (now_used := used.get(dimension, 0)) > self.peaks[dimension]:
-                self.peaks[dimension] = now_used
+        used, waiting = ledger.used, len(ledger.waiting)
+        for dimension, peak in self.peaks.items():
+            # Who waits reserves what it needs, and is in the way of others as if it held that.
+            level = used.get(dimension, 0) + waiting * self._largest[dimension]
+            if level > peak:
+                self.peaks[dimension] = level
 
     def _follow(self, at: float) -> Iterator[Met]:
         """What follows from a decision: who may go now, who is turned away, who is stopped."""
@@ -242,6 +249,14 @@ class Simulation:
             if limit is not None and wanted > limit:
                 return dimension
         return f"overlap:{demand.task_id}"
+
+
+def _blocked(decision: Decision) -> tuple[str, tuple[str, ...]]:
+    """What a run waits for that had asked before the simulation began: no conflict is new then."""
+    if isinstance(decision, Queued):
+        for blocker in decision.blockers:
+            return blocker.dimension, blocker.runs
+    return "", ()
 
 
 def _refused(code: str, job: Job) -> Outcome:
