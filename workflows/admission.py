@@ -70,7 +70,7 @@ class Admission:
         self._request = Request(self._run_id, demand, asked.timestamp(), deadline.timestamp())
         pause, again = FIRST_WAIT, False
         while True:
-            self._nudged = False
+            self._nudged, outside = False, False
             answer = await self._ask(self._request, again=again)
             if answer.kind == "refused":
                 return outcome_of_refusal(answer.code, answer.reason, self._task.on_conflict)
@@ -80,17 +80,18 @@ class Admission:
                 if not isinstance(short, CapacityAnswer):
                     return short
                 await self._return_grant()
-                answer = Answer(kind="queued", blockers=[f"capacity: {short.reason}"])
-                pause = short.retry_after or CAPACITY_WAIT
+                blockers = [f"capacity: {short.reason}"]
+                answer = Answer(kind="queued", blockers=blockers, waits_for="capacity")
+                pause, outside = short.retry_after or CAPACITY_WAIT, True
             elif answer.kind == "unavailable":
                 if answer.degraded == "fail_open" and not self._is_exclusive():
                     self._warn(f"admitted unasked: {answer.reason}")
                     return None
                 pause = pause if again else UNAVAILABLE_WAIT
-            if answer.waits_for is None and (end := self._timed_out(answer, deadline)):
-                return end
             self._show(answer)
-            await self._wait(pause, deadline)
+            await self._wait(pause, deadline, outside=outside)
+            if not answer.position and (end := self._timed_out(answer, deadline)):
+                return end
             pause, again = min(pause * 2, LONGEST_WAIT), True
 
     async def give_back(self) -> None:
@@ -124,11 +125,12 @@ class Admission:
             reason = f"asking for admission failed: {error.cause or error}"
             return Answer(kind="unavailable", reason=reason)
 
-    async def _wait(self, pause: timedelta, deadline: datetime) -> None:
+    async def _wait(self, pause: timedelta, deadline: datetime, *, outside: bool) -> None:
+        """Until asking again makes sense; a governor's nudge says nothing about what is outside."""
         left = max(min(pause, deadline - workflow.now()), LEAST_WAIT)
         try:
             await workflow.wait_condition(
-                lambda: self._nudged, timeout=left, timeout_summary="asks again"
+                lambda: self._nudged and not outside, timeout=left, timeout_summary="asks again"
             )
         except TimeoutError:
             return

@@ -131,11 +131,11 @@ class TaskRun:
         """Queued: at which position, behind whom."""
         why = answer.reason or "; ".join(answer.blockers)
         text = f"position {answer.position}: {why}" if answer.position else why
-        updates: list[SearchAttributeUpdate[Any]] = []
-        if answer.waits_for:
-            updates.append(sa.WAITS_FOR.value_set(answer.waits_for))
-        if answer.position:
-            updates.append(sa.QUEUE_POSITION.value_set(answer.position))
+        position, waits_for = answer.position or None, answer.waits_for
+        updates: list[SearchAttributeUpdate[Any]] = [
+            sa.WAITS_FOR.value_set(waits_for) if waits_for else sa.WAITS_FOR.value_unset(),
+            sa.QUEUE_POSITION.value_set(position) if position else sa.QUEUE_POSITION.value_unset(),
+        ]
         if self._state is not RunState.QUEUED:
             self._state = check_move(self._state, RunState.QUEUED)
             updates += [sa.TASK_STATUS.value_set(self._state), *self._trigger_attributes()]

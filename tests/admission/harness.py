@@ -188,7 +188,7 @@ class Governed(Runs):
     @asynccontextmanager
     async def _capacity(self) -> AsyncIterator[CapacityActivities]:
         async with http_client() as http:
-            yield CapacityActivities(http, self.settings.capacity_url, timeout=2.0)
+            yield CapacityActivities(http, self.settings.capacity_url, timeout=1.0)
 
     def counted(self, name: str, **labels: str) -> float:
         """A counter of `AdmissionMetrics`, by the end of its name."""
@@ -240,7 +240,8 @@ class Governed(Runs):
         wanted = {handle.id for handle in handles}
 
         async def so() -> bool:
-            holders = (await self.books(tenant)).state.holders
+            view = await view_governor(self.client, tenant)
+            holders = view.state.holders if view else []
             return {holder.request.run_id for holder in holders} == wanted
 
         await eventually_async(so)
