@@ -10,9 +10,10 @@ The rules, in order:
 3. Waiting runs are ordered by when they asked, each priority level below the first counting as
    `AGEING` seconds later. The order never changes, so whoever waits moves up as time passes.
 4. A run is admitted when everything that it needs is free and not reserved by one before it. The
-   first in the order that waits for a dimension reserves all that it needs; who waits for the same
-   behind one that reserves, reserves nothing. So large requests are not passed for ever by small
-   ones, and the many behind it block nobody.
+   first in the order that waits for a dimension reserves what it needs of those that are short, and
+   all that it needs once it has waited for `PATIENCE`; who waits for the same behind one that
+   reserves, reserves nothing. So large requests are not passed for ever by small ones, the many
+   behind it block nobody, and what is free is not kept idle for a short wait.
 5. A run that was refused while it waited is told so when it asks again, until it is released.
 """
 
@@ -36,9 +37,11 @@ from domain.decisions import (
     Request,
     warning_of,
 )
-from domain.limits import TenantLimits, impossible, limit_of
+from domain.limits import CONCURRENT, TenantLimits, Units, impossible, limit_of
 from domain.task import Overlap
 
+PATIENCE = 30.0
+"""Seconds of waiting after which nobody passes a run, whatever it waits for."""
 MOST_CONFLICTS = 1000
 """Conflicts that a ledger remembers, for the forecast to score."""
 MOST_NAMED = 3
@@ -58,8 +61,9 @@ class Ledger:
     counters: Counters = field(default_factory=Counters)
     conflicts: deque[Conflict] = field(default_factory=lambda: deque(maxlen=MOST_CONFLICTS))
     used: dict[str, int] = field(default_factory=dict)
+    settled_at: float = 0.0
     _order: list[Key] = field(default_factory=list)
-    _lines: dict[tuple[tuple[str, int], ...], list[Key]] = field(default_factory=dict)
+    _lines: dict[Units, list[Key]] = field(default_factory=dict)
     _deadlines: list[tuple[float, str]] = field(default_factory=list)
     _held: dict[str, dict[str, None]] = field(default_factory=dict)
     _of_task: dict[str, set[str]] = field(default_factory=dict)
@@ -137,18 +141,20 @@ class Ledger:
             late = self.waiting.get(heappop(self._deadlines)[1])
             if late and late.deadline <= now:
                 self._drop(late.run_id, "queue_timeout", TOO_LATE)
+        self.settled_at = now
         reserved: dict[str, int] = {}
         claimed: set[str] = set()
         heads = [(line[0], units) for units, line in self._lines.items()]
         heapify(heads)
-        while heads:
+        one_more = ((CONCURRENT, 1),)
+        while heads and not self._short(one_more, reserved):  # else nobody at all can go
             key, units = heads[0]
             if short := self._short(units, reserved):
                 # Nobody behind it in its line can go or reserve either: all of them need the same.
                 heappop(heads)
                 if claimed.isdisjoint(short):
                     claimed.update(short)
-                    for dimension, count in units:
+                    for dimension, count in self._kept(key[1], units, short):
                         reserved[dimension] = reserved.get(dimension, 0) + count
                 continue
             request = self.waiting[key[1]]
@@ -275,7 +281,7 @@ class Ledger:
                 break
             if (short := self._short(units, reserved)) and claimed.isdisjoint(short):
                 claimed.update(short)
-                for dimension, count in units:
+                for dimension, count in self._kept(key[1], units, short):
                     reserved[dimension] = reserved.get(dimension, 0) + count
                     keepers.setdefault(dimension, []).append(key[1])
         short = self._short(request.demand.units, reserved)
@@ -284,6 +290,12 @@ class Ledger:
             for name, wanted in request.demand.units
             if name in short
         )
+
+    def _kept(self, run_id: str, units: Units, short: list[str]) -> Units:
+        """What the first that waits keeps from those behind it."""
+        if self.settled_at - self.waiting[run_id].asked_at >= PATIENCE:
+            return units
+        return tuple(unit for unit in units if unit[0] in short)
 
     def _blocker(self, dimension: str, wanted: int, keepers: Iterable[str]) -> Blocker:
         limit, used = self._limit(dimension) or 0, self.used.get(dimension, 0)
@@ -295,7 +307,7 @@ class Ledger:
             self._limits[dimension] = limit_of(self.limits, dimension)
         return self._limits[dimension]
 
-    def _short(self, units: Iterable[tuple[str, int]], reserved: dict[str, int]) -> list[str]:
+    def _short(self, units: Units, reserved: dict[str, int]) -> list[str]:
         """The dimensions that do not have so many units left."""
         short = []
         for dimension, wanted in units:

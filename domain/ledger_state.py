@@ -82,6 +82,7 @@ class LedgerState(Payload):
     refused: list[RefusedState] = Field(default_factory=list)
     counters: dict[str, int] = Field(default_factory=dict)
     conflicts: list[Conflict] = Field(default_factory=list)
+    settled_at: float = 0.0
 
 
 def state_of(ledger: Ledger) -> LedgerState:
@@ -90,6 +91,7 @@ def state_of(ledger: Ledger) -> LedgerState:
     return LedgerState(
         limits=ledger.limits,
         fence=ledger.fence,
+        settled_at=ledger.settled_at,
         holders=[
             HolderState(
                 request=RequestState.of(holder.request),
@@ -113,7 +115,7 @@ def state_of(ledger: Ledger) -> LedgerState:
 
 def ledger_of(state: LedgerState) -> Ledger:
     """The ledger that `state_of` was given; who does not know of its answer is woken again."""
-    ledger = Ledger(state.limits, fence=state.fence)
+    ledger = Ledger(state.limits, fence=state.fence, settled_at=state.settled_at)
     known = {name: n for name, n in state.counters.items() if name in Counters.__slots__}
     ledger.counters = Counters(**known)
     ledger.conflicts.extend(Conflict(*conflict) for conflict in state.conflicts)

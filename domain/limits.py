@@ -20,6 +20,8 @@ CONCURRENT = "concurrent"
 GROUP_LIMIT = 1
 """Of a mutex group that the tenant does not name: at most one run holds it."""
 
+Units = tuple[tuple[str, int], ...]
+"""How much of which dimensions, in a fixed order."""
 OnConflict = Literal["queue", "skip", "fail", "warn"]
 
 
@@ -54,7 +56,7 @@ class Demand:
     """What every run of a task needs: `units` of each dimension, in a fixed order."""
 
     task_id: str
-    units: tuple[tuple[str, int], ...]
+    units: Units
     overlap: Overlap = Overlap.ALLOW
     priority: int = 3
     on_conflict: OnConflict = "queue"

@@ -211,6 +211,7 @@ class Governor:
             for run_id, request in ledger.waiting.items()
             if request.asked_at < before
         ]
+        suspects += [Suspect(run_id=run_id, task_id="") for run_id in ledger.refused]
         if suspects:
             swept = await workflow.execute_activity(
                 sweep_runs,

@@ -6,6 +6,7 @@ Only for comparison: what the ledger answers fast, this answers slowly and the s
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from domain.admission import PATIENCE
 from domain.decisions import Decision, Granted, Queued, Refused, Request
 from domain.limits import TenantLimits, impossible, limit_of
 from domain.task import Overlap
@@ -54,6 +55,7 @@ class NaiveLedger:
     holders: dict[str, NaiveHolder] = field(default_factory=dict)
     waiting: dict[str, Request] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
+    settled_at: float = 0.0
 
     def decide_all(self, requests: list[Request], now: float) -> list[Told]:
         """Each enters, all are settled, then each new one meets its `on_conflict`."""
@@ -99,6 +101,7 @@ class NaiveLedger:
         for request in list(self.waiting.values()):
             if request.deadline <= now:
                 self._drop(request.run_id, "queue_timeout")
+        self.settled_at = now
         self._scan(until=None)
 
     def explain(self, run_id: str) -> Told:
@@ -138,7 +141,8 @@ class NaiveLedger:
             elif not waited_for & set(short):
                 waited_for |= set(short)
                 for name, wanted in request.demand.units:
-                    reserved[name] = reserved.get(name, 0) + wanted
+                    if name in short or self.settled_at - request.asked_at >= PATIENCE:
+                        reserved[name] = reserved.get(name, 0) + wanted
         return ()
 
     def _enter(self, request: Request, now: float) -> str | None:

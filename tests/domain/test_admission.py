@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from domain.admission import Ledger
+from domain.admission import PATIENCE, Ledger
 from domain.decisions import (
     AGEING,
     Decision,
@@ -105,14 +105,16 @@ def test_a_mutex_group_may_have_more_places() -> None:
     assert _sentences(told[2]) == ["mutex group db (limit 2, 2 in use) is held by a, b"]
 
 
-def test_a_run_gets_all_or_nothing() -> None:
-    """A run that lacks one of two groups leaves the other free for one that asks for it later,
-    but for the first in the order: that one keeps its place in both.
+@pytest.mark.parametrize(("at", "passes"), [(2, True), (PATIENCE, True), (PATIENCE + 1, False)])
+def test_a_run_gets_all_or_nothing(at: float, *, passes: bool) -> None:
+    """A run that lacks one of two groups leaves the other free for others; once it has waited for
+    long, it keeps its place in both.
     """
     ledger = _ledger(TenantLimits(), _run("a", mutex=("x",)), _run("b", 1, mutex=("x", "y")))
     assert ledger.used.get("mutex:y", 0) == 0
-    told = ledger.decide(_run("c", 2, mutex=("y",)), 2)
-    assert _sentences(told) == [
+    told = ledger.decide(_run("c", at, mutex=("y",)), at)
+    assert isinstance(told, Granted) is passes
+    assert passes or _sentences(told) == [
         "mutex group y (limit 1, 0 in use) is kept for b, which asked before"
     ]
 
