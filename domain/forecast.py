@@ -20,6 +20,12 @@ from domain.tenant_ahead import Proposal, TenantAhead
 MOST_CONFLICTS = 20_000
 """Of one forecast: the first ones are kept, all are counted."""
 
+WORK, WORK_PER_FIRE = 50_000, 0.1
+"""Fires that may be simulated again to find proposals: so many, shared by the tenants, and a part
+of each tenant's own. So a forecast is linear in its fires, and proposals are its smaller part;
+for one tenant alone there are more of them.
+"""
+
 Kind = Literal["mutex", "quota", "sla", "blackout"]
 _KINDS: dict[str, Kind] = {
     "mutex": "mutex",
@@ -124,6 +130,7 @@ def forecast(
     tenant; nobody where there is none. `advance` is called for each task that is done with.
     """
     found = Forecast(start, end)
+    share = WORK // max(1, len({tenant_id for tenant_id, _ in tasks}))
     for tenant_id, group in groupby(sorted(tasks), key=lambda key: key[0]):
         ahead = TenantAhead(
             {key: tasks[key] for key in group},
@@ -135,7 +142,8 @@ def forecast(
             state=(ledgers or {}).get(tenant_id),
         )
         ahead.look(MOST_CONFLICTS, advance)
-        proposals = ahead.proposals() if propose else {}
+        work = share + int(WORK_PER_FIRE * ahead.fires)
+        proposals = ahead.proposals(work) if propose else {}
         found.tasks += ahead.tasks
         found.fires += ahead.fires
         found.total += ahead.total

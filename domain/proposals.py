@@ -1,12 +1,14 @@
-"""For a task that meets conflicts: the smallest shift of its fires that clears them.
+"""For a task that meets conflicts: a small shift of its fires that clears them.
 
 A shift is found by simulating again, with nothing but the tasks that share something scarce with
-this one, and jumping ahead by what the simulation says is still in the way.
+this one, and jumping ahead by what the simulation says is still in the way. What is found does
+clear the conflicts. It is the smallest that does, unless moving the task lets others go in another
+order, so that a jump goes past a smaller one.
 """
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil, inf
 
@@ -19,11 +21,6 @@ MOST_SHIFT_S = 3600.0
 MOST_TRIES = 12
 """Simulations for one task. Each jumps past what was in the way, so few are needed where one
 clears at all.
-"""
-LEAST_WORK, WORK_PER_FIRE = 1_000, 1
-"""Fires that may be simulated again for a tenant's proposals: so many, and so many times its own.
-That keeps the whole linear in the fires, and the proposals at about the cost of the forecast itself;
-whoever carries some out and looks again gets the next.
 """
 _MINUTE = 60.0
 _SAME = 0.001
@@ -58,10 +55,7 @@ class Scene:
     start: float
     scarce: set[str]
     peaks: Mapping[str, int]
-    work: int = field(default=0)
-
-    def __post_init__(self) -> None:
-        self.work = LEAST_WORK + WORK_PER_FIRE * len(self.arrivals)
+    work: int = 0
 
     @cached_property
     def _takers(self) -> dict[str, list[str]]:
@@ -76,7 +70,7 @@ class Scene:
         """By how many seconds, whole minutes, the task must move so that it meets no conflict and
         nobody meets one, or a longer wait, because of it; None when nothing up to `most` does.
 
-        `first`: the longest that one of its runs waits now; no smaller shift can do.
+        `first`: the longest that one of its runs waits now: the search begins there.
         """
         shift = max(_MINUTE, ceil(first / _MINUTE) * _MINUTE)
         before: Outcomes | None = None
@@ -92,6 +86,8 @@ class Scene:
                 return round(shift)
             others = self._sharing(task_id, wide=wide)
             if before is None:
+                if 2 * len(others) > self.work:
+                    return None  # it takes two simulations at the least
                 before, roomy = self._without(others)
                 if not roomy and not wide:
                     wide, before = True, None

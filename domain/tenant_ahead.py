@@ -113,9 +113,14 @@ class TenantAhead:
         if jobs:
             self._simulate(jobs, arrivals)
 
-    def proposals(self) -> dict[str, Proposal]:
-        """By task, for those that lose most; a task that no small shift helps has none."""
+    def proposals(self, work: int) -> dict[str, Proposal]:
+        """By task, for those that lose most; a task that no small shift helps has none.
+
+        `work`: how many fires may be simulated again to find them.
+        """
         found: dict[str, Proposal] = {}
+        if self._scene:
+            self._scene.work = work
         worst = sorted(self._losses, key=lambda task: (-self._losses[task].total_s, task))
         for task_id in worst[:MOST_PROPOSALS]:
             if proposal := self._proposal(task_id):
@@ -192,7 +197,7 @@ class TenantAhead:
         times = [fire.scheduled for fire in fires]
         gaps = [(after - before) / _SECOND for before, after in pairwise(times)]
         most = min([MOST_SHIFT_S, *(gap - _MINUTE_S for gap in gaps)])
-        scene = self._scene or Scene(self._ledger, {}, (), 0.0, set(), {})
+        scene = self._scene or Scene(self._ledger, {}, (), 0.0, set(), {}, work=1)
         # A blackout that puts a run off does so for other reasons than one that waits its turn.
         first = 0.0 if task.blackouts else self._losses[task_id].longest_s
         shift = scene.clearing_shift(task_id, at, first, most)
