@@ -1,11 +1,18 @@
 """A tenant's limits: written down in its first registry, read from there without a worker."""
 
+import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 from temporalio.api.common.v1 import WorkflowExecution as WorkflowExecutionRef
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, PendingWorkflowTaskState
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
-from temporalio.client import Client, WorkflowExecution
+from temporalio.client import (
+    Client,
+    WorkflowExecution,
+    WorkflowExecutionDescription,
+    WorkflowHandle,
+)
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
@@ -18,6 +25,11 @@ from shared.registry import watch_queue
 
 CONFIGURE = "configure"
 """The signal of a registry; pinned."""
+LOOKS, LOOK_SECONDS = 40, 0.05
+"""A worker that takes a change up needs milliseconds."""
+
+_STARTED = PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
+_COMPLETED = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 
 
 async def write_limits(
@@ -48,7 +60,7 @@ async def read_limits(client: Client, tenant_id: str) -> TenantLimits | None:
     Those that no worker has taken up yet count: who changes some of them must not undo the others.
     """
     try:
-        found = await client.get_workflow_handle(registry_id(tenant_id, LIMITS_SHARD)).describe()
+        found = await _settled(client.get_workflow_handle(registry_id(tenant_id, LIMITS_SHARD)))
     except RPCError as error:
         if not is_missing(error):
             raise
@@ -73,8 +85,19 @@ async def all_limits(client: Client) -> dict[str, TenantLimits]:
     return found
 
 
-async def _waiting(client: Client, registry: WorkflowExecution) -> list[Configure]:
+async def _settled(handle: WorkflowHandle[Any, Any]) -> WorkflowExecutionDescription:
+    """A registry that no worker is at: what comes meanwhile, its history does not show yet."""
+    for _ in range(LOOKS):
+        found = await handle.describe()
+        if found.raw_description.pending_workflow_task.state != _STARTED:
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    return found  # of a worker that died the history shows enough
+
+
+async def _waiting(client: Client, registry: WorkflowExecutionDescription) -> list[Configure]:
     """The changes that Temporal keeps for a worker, the first said first."""
+    seen = registry.history_length
     found: list[Configure] = []
     request = GetWorkflowExecutionHistoryReverseRequest(
         namespace=client.namespace,
@@ -84,7 +107,7 @@ async def _waiting(client: Client, registry: WorkflowExecution) -> list[Configur
     while True:
         page = await client.workflow_service.get_workflow_execution_history_reverse(request)
         for event in page.history.events:
-            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED:
+            if event.event_type == _COMPLETED and event.event_id <= seen:
                 return found[::-1]
             signal = event.workflow_execution_signaled_event_attributes
             if signal.signal_name == CONFIGURE:

@@ -1,6 +1,8 @@
 """A tenant's quota: what its runs may hold, what they hold now, and changing it while they run."""
 
+import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,6 +19,9 @@ from shared.governor import view_governor
 from shared.tenants import all_limits, read_limits
 from starter.rpc import temporal_errors
 from starter.tenants import TenantChange, change_tenants, changes_of
+
+PATIENCE_SECONDS = 3.0
+"""For a governor's books; one that is new has nobody to ask, and knows what is held in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +122,15 @@ async def set_quota(
 
 
 async def _view(client: Client, tenant_id: str, limits: TenantLimits) -> QuotaView:
-    try:
-        books = await view_governor(client, tenant_id)
-    except (
-        RPCError,
-        WorkflowQueryFailedError,
-    ):  # no worker answers: what is in use is not known, the limits are
-        books = None
+    books: GovernorView | None = None
+    # No worker answers, or not in time: what is in use is not known, the limits are.
+    with suppress(TimeoutError, RPCError, WorkflowQueryFailedError):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                books = await view_governor(client, tenant_id)
+                if books is None or not books.restoring:
+                    break
+                await asyncio.sleep(0.1)
     return QuotaView(tenant_id, limits, books, _rows(limits, books))
 
 

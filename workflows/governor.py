@@ -132,13 +132,11 @@ class Governor:
         """Other limits from now on."""
         self._messages += 1
         if self._restoring:
-            self._limits = change.limits
-            return
-        before, after = self._ledger.limits.changed_at, change.limits.changed_at
-        if before and after and after < before:
-            return
-        self._ledger.set_limits(change.limits, workflow.now().timestamp())
-        self._to_tell = True
+            if not (self._limits and _is_older(change.limits, self._limits)):
+                self._limits = change.limits
+        elif not _is_older(change.limits, self._ledger.limits):
+            self._ledger.set_limits(change.limits, workflow.now().timestamp())
+            self._to_tell = True
 
     @workflow.query
     def view(self) -> GovernorView:
@@ -164,7 +162,7 @@ class Governor:
         since = (info.start_time - FENCES_FROM).total_seconds()
         ledger.fence = max(ledger.fence, int(since * FENCES_PER_SECOND))
         self._ledger, self._restoring = ledger, False
-        if self._limits:
+        if self._limits and not _is_older(self._limits, ledger.limits):
             ledger.set_limits(self._limits, now.timestamp())
         for run_id in sorted(self._ended):
             ledger.release(run_id, now.timestamp())
@@ -241,3 +239,9 @@ class Governor:
             or info.get_current_history_length() >= EVENTS_PER_RUN
             or info.is_continue_as_new_suggested()
         )
+
+
+def _is_older(limits: TenantLimits, known: TenantLimits) -> bool:
+    """Whether limits were said before those that are known, and came late."""
+    before, after = known.changed_at, limits.changed_at
+    return before is not None and after is not None and after < before

@@ -137,4 +137,4 @@ def _show(view: "QuotaView", *, changing: bool) -> None:
     if view.books is None:
         screen.print("  what is in use is not known: no governor, or no worker answers")
     elif view.books.restoring:
-        screen.print("  its governor was lost, and asks the live runs what they hold")
+        screen.print("  its governor begins, and still asks the live runs what they hold")

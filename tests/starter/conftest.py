@@ -4,14 +4,16 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from temporalio.client import Client
 
+from domain.policy import Policy
 from shared.settings import ROOT
 from tests.starter.harness import Cli
+from tests.starter.limits import Limits
 
 QUEUE = "starter-tests"
 
@@ -62,3 +64,11 @@ def worker(
         yield
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+async def limits(temporal: Client, policy: Policy) -> AsyncIterator[Limits]:
+    """Workers in this process that keep tenants' limits; no run is ever taken up."""
+    made = Limits(temporal, policy)
+    async with made.working():
+        yield made
