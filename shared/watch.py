@@ -1,18 +1,31 @@
-"""What the watch left behind when it looked last."""
+"""What the watch and the forecast left behind when they looked last."""
+
+from typing import TypeVar
 
 from temporalio.client import Client
 
-from domain.attributes import WATCH
+from domain.attributes import FORECAST, WATCH
+from domain.run import Payload
+from domain.scoring import ForecastResult
 from domain.watch import WatchResult
+
+Result = TypeVar("Result", bound=Payload)
 
 
 async def last_watch(client: Client) -> WatchResult | None:
     """Of the newest look that ended, as Temporal's list has it. Errors: `RPCError`."""
-    query = f"WorkflowType = '{WATCH}' AND ExecutionStatus = 'Completed'"
+    return await _last(client, WATCH, WatchResult)
+
+
+async def last_forecast(client: Client) -> ForecastResult | None:
+    """The same of the forecast. Errors: `RPCError`."""
+    return await _last(client, FORECAST, ForecastResult)
+
+
+async def _last(client: Client, workflow: str, kind: type[Result]) -> Result | None:
+    query = f"WorkflowType = '{workflow}' AND ExecutionStatus = 'Completed'"
     async for execution in client.list_workflows(query, limit=1):
-        handle = client.get_workflow_handle(
-            execution.id, run_id=execution.run_id, result_type=WatchResult
-        )
-        result: WatchResult = await handle.result()
+        handle = client.get_workflow_handle(execution.id, run_id=execution.run_id, result_type=kind)
+        result: Result = await handle.result()
         return result
     return None

@@ -1,9 +1,9 @@
 """Is everything there that runs need? One check after the other, each with its remedy."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import httpx
 from temporalio.api.enums.v1 import TaskQueueType
@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from domain.duration import format_duration
-from domain.ids import WATCH_SCHEDULE_ID
+from domain.ids import FORECAST_SCHEDULE_ID, WATCH_SCHEDULE_ID
 from domain.problems import InvalidInput
 from shared.calls import is_missing
 from shared.errors import TaskflowError, TemporalUnreachable
@@ -25,12 +25,12 @@ from shared.policy import load_policy
 from shared.search_attributes import missing_search_attributes
 from shared.settings import Settings
 from shared.temporal import address
-from shared.watch import last_watch
+from shared.watch import last_forecast, last_watch
 from starter.rpc import reach
 
 LEAST_RETENTION = timedelta(days=3)
-LONGEST_SILENCE = timedelta(minutes=3)
-"""Of the watch, which looks every minute."""
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +64,8 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
         yield await check(client)
     yield await _workers(client, settings.task_queue)
     yield await check_watch(client, datetime.now(UTC))
+    if settings.forecast:
+        yield await check_forecast(client, datetime.now(UTC))
 
 
 def _policy(settings: Settings) -> Check:
@@ -142,28 +144,84 @@ async def _workers(client: Client, task_queue: str) -> Check:
 
 async def check_watch(client: Client, now: datetime) -> Check:
     """When the watch looked last, and what it found."""
-    name, fix = "watch", "start `taskflow worker`: it makes the watch look every minute"
-    try:
-        schedule = await client.get_schedule_handle(WATCH_SCHEDULE_ID).describe()
-        last = await last_watch(client)
-    except RPCError as error:
-        detail = "it is not scheduled" if is_missing(error) else error.message
-        return Check(name, False, detail, fix)
-    if schedule.schedule.state.paused:
-        resume = f"unpause the schedule {WATCH_SCHEDULE_ID} in Temporal"
-        return Check(name, False, "somebody paused it in Temporal", resume)
-    seen = last.ticked_at if last else schedule.info.created_at
-    silence = format_duration(timedelta(seconds=round((now - seen).total_seconds())))
-    if now - seen > LONGEST_SILENCE:
-        return Check(name, False, f"has not looked for {silence}", fix)
-    if last is None:
-        return Check(name, True, "scheduled, and has not looked yet")
+    found = await _look_of(_WATCH, client, now)
+    if isinstance(found, Check):
+        return found
+    last, ago = found
     numbers = ", ".join(
         f"{number} {count}"
         for count in ("due", "late", "started", "missed", "skipped", "restored", "reported")
         if (number := getattr(last.tick, count)) or count == "due"
     )
-    detail = f"looked {silence} ago: {numbers}"
+    detail = f"looked {ago} ago: {numbers}"
     if last.tick.reported:
-        return Check(name, False, f"{detail}. {last.findings[0]}", "see the log of the worker")
-    return Check(name, True, detail)
+        return Check(
+            _WATCH.name, False, f"{detail}. {last.findings[0]}", "see the log of the worker"
+        )
+    return Check(_WATCH.name, True, detail)
+
+
+async def check_forecast(client: Client, now: datetime) -> Check:
+    """When the forecast looked last, what is ahead, and how often it was right so far."""
+    found = await _look_of(_FORECAST, client, now)
+    if isinstance(found, Check):
+        return found
+    last, ago = found
+    tick, totals = last.tick, last.totals
+    detail = f"looked {ago} ago: {tick.conflicts:,} conflicts ahead until {tick.until:%H:%M} UTC"
+    if (rate := totals.hit_rate) is None:
+        return Check(_FORECAST.name, True, f"{detail}, and none has come so far")
+    real = totals.hits + totals.misses
+    return Check(_FORECAST.name, True, f"{detail}; of {real:,} that came, {rate:.1%} were foreseen")
+
+
+@dataclass(frozen=True, slots=True)
+class _Routine(Generic[Result]):
+    """Something that workers do every so often: how its last look is found, and when that was."""
+
+    name: str
+    schedule_id: str
+    often: str
+    longest_silence: timedelta
+    last: Callable[[Client], Awaitable[Result | None]]
+    at: Callable[[Result], datetime]
+
+
+_WATCH = _Routine(
+    "watch",
+    WATCH_SCHEDULE_ID,
+    "every minute",
+    timedelta(minutes=3),
+    last_watch,
+    lambda last: last.ticked_at,
+)
+_FORECAST = _Routine(
+    "forecast",
+    FORECAST_SCHEDULE_ID,
+    "every five minutes",
+    timedelta(minutes=12),
+    last_forecast,
+    lambda last: last.made_at,
+)
+
+
+async def _look_of(
+    routine: _Routine[Result], client: Client, now: datetime
+) -> tuple[Result, str] | Check:
+    """Its last look, and how long ago that was in words; a check where that says it all."""
+    name = routine.name
+    fix = f"start `taskflow worker`: it makes the {name} look {routine.often}"
+    try:
+        schedule = await client.get_schedule_handle(routine.schedule_id).describe()
+        last = await routine.last(client)
+    except RPCError as error:
+        detail = "it is not scheduled" if is_missing(error) else error.message
+        return Check(name, False, detail, fix)
+    if schedule.schedule.state.paused:
+        resume = f"unpause the schedule {routine.schedule_id} in Temporal"
+        return Check(name, False, "somebody paused it in Temporal", resume)
+    silence = now - (routine.at(last) if last else schedule.info.created_at)
+    ago = format_duration(timedelta(seconds=round(silence.total_seconds())))
+    if silence > routine.longest_silence:
+        return Check(name, False, f"has not looked for {ago}", fix)
+    return (last, ago) if last else Check(name, True, "scheduled, and has not looked yet")

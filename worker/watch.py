@@ -39,13 +39,18 @@ LOOK_AFTER_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Routine:
-    """Something that workers do every so often, on a schedule of its own in Temporal."""
+    """Something that workers do every so often, on a schedule of its own in Temporal.
+
+    `offset`: how far into each `every`, counted from 1970. A schedule that is there already keeps
+    what it was made with: delete it, and it is made again as it is said here.
+    """
 
     schedule_id: str
     workflow: str
     workflow_id: str
     every: timedelta
     summary: str
+    offset: timedelta = timedelta(0)
 
 
 WATCHING = Routine(
@@ -57,6 +62,8 @@ FORECASTING = Routine(
     FORECAST_ID,
     timedelta(minutes=5),
     "looks for what will collide",
+    # Between full minutes: it sees what most crons lead to, and is not in their way.
+    offset=timedelta(minutes=2, seconds=30),
 )
 CATCHUP = timedelta(minutes=1)
 """Both know how far they came, so that looks of the past are of no use to them."""
@@ -112,7 +119,7 @@ async def create_routine(client: Client, settings: Settings, routine: Routine) -
             task_queue=watch_queue(settings.task_queue),
             static_summary=routine.summary,
         ),
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(routine.every)]),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(routine.every, routine.offset)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCHUP),
     )
     try:

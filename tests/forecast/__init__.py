@@ -1,0 +1,1 @@
+"""The forecast on a real server: what it foresees, and whether that comes."""
