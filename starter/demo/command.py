@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from starter.demo.scenario import EXAMPLES, Key, Scenario, due_runs, load_scenar
 from starter.demo.verdict import Verdict, judge
 from starter.dev.options import DevOptions
 from starter.dev.stack import DevStack, dev_stack
+from starter.forecast import make_forecast
 from starter.registry import carry_out, make_plan
 from starter.runs import RunView, list_runs
 
@@ -108,6 +110,7 @@ async def _story(stack: DevStack, scenario: Scenario, seconds: float, console: C
         f"Registered {len(plan.created)} tasks of examples/tasks.yaml; "
         f"{len(due)} runs are due until {until:%H:%M:%S} UTC, and {MANUAL_RUNS} more by hand"
     )
+    await _foresee(client, seconds, console)
     by_hand = scenario.tasks[0]
     for number in range(MANUAL_RUNS):
         payload: JsonValue = {"asked_by": "demo", "number": number}
@@ -119,7 +122,17 @@ async def _story(stack: DevStack, scenario: Scenario, seconds: float, console: C
         deliveries = await sandbox.deliveries()
     judged = [run for run in runs if run.trigger_time and run.trigger_time <= until]
     console.print(runs_table(judged))
-    return judge(due, judged, deliveries, scenario.expected, until)
+    return judge(due, judged, deliveries, scenario.expected, until, groups=scenario.groups())
+
+
+async def _foresee(client: Client, seconds: float, console: Console) -> None:
+    """Say what the forecast has for the time of the demo."""
+    now = datetime.now(UTC)
+    queue = get_settings().task_queue
+    ahead = await make_forecast(client, None, seconds / 3600, now, task_queue=queue)
+    waits = Counter(f"{c.tenant_id}/{c.tasks[0]} for {c.resource}" for c in ahead.conflicts)
+    for what, count in waits.items():
+        console.print(f"Foreseen: {count} runs of {what} will wait")
 
 
 async def _watch(

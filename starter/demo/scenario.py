@@ -56,6 +56,17 @@ class Scenario:
         """The example tasks."""
         return self.registration.tasks
 
+    def groups(self) -> dict[str, frozenset[Key]]:
+        """The tasks that must never run at once, by the mutex group that they share."""
+        found: dict[str, set[Key]] = {}
+        for task in self.tasks:
+            limits = self.registration.tenants[task.tenant_id].mutex_groups
+            for group in task.mutex:
+                if limits[group] == 1:
+                    key = (task.tenant_id, task.task_id)
+                    found.setdefault(f"{task.tenant_id}/{group}", set()).add(key)
+        return {group: frozenset(keys) for group, keys in found.items()}
+
 
 def load_scenario() -> Scenario:
     """Read the example files. Errors: `InvalidInput` with every problem and its file."""

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from sandbox.client import Delivery
 from starter.demo.scenario import Expected, Key
@@ -42,10 +43,13 @@ def judge(
     deliveries: Iterable[Delivery],
     expected: Mapping[Key, Expected],
     until: datetime,
+    *,
+    groups: Mapping[str, frozenset[Key]] | None = None,
 ) -> Verdict:
     """Compare the runs that were due (id -> task) with those that are, and with the plugins' log.
 
-    Runs that fired after `until` are not judged: the demo ends before they do.
+    Runs that fired after `until` are not judged: the demo ends before they do. `groups`: tasks of
+    which never two runs may have been at their plugins at once, by name.
     """
     by_id = {run.run_id: run for run in runs}
     calls: dict[str, list[Delivery]] = defaultdict(list)
@@ -59,6 +63,10 @@ def judge(
     for run_id, key in due.items():
         if run_id in by_id:
             findings += _differences(by_id[run_id], calls[run_id], expected[key])
+    for name, tasks in (groups or {}).items():
+        findings += _collisions(
+            name, [c for run, key in due.items() if key in tasks for c in calls[run]]
+        )
     return Verdict(len(due), sum(run_id in by_id for run_id in due), sorted(findings))
 
 
@@ -75,4 +83,19 @@ def _differences(run: RunView, calls: Sequence[Delivery], expected: Expected) ->
         f"{run.run_id}: {what} {found}, scripted {wanted}"
         for what, (found, wanted) in pairs.items()
         if found != wanted
+    ]
+
+
+def _collisions(group: str, calls: Sequence[Delivery]) -> list[str]:
+    """Runs of one group that were at their plugins at the same time."""
+    spans: dict[str, tuple[datetime, datetime]] = {}
+    for call in calls:
+        start, end = call.started_at, call.ended_at or call.started_at
+        first, last = spans.get(call.key, (start, end))
+        spans[call.key] = min(first, start), max(last, end)
+    ordered = sorted(spans.items(), key=lambda span: span[1])
+    return [
+        f"{group} was held by {one} and {other} at once"
+        for (one, (_, end)), (other, (start, _)) in pairwise(ordered)
+        if start < end
     ]

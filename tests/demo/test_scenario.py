@@ -18,6 +18,13 @@ def test_every_example_task_has_its_expectation() -> None:
     assert len({task.tenant_id for task in scenario.tasks}) == 2
 
 
+def test_the_examples_share_a_mutex_group() -> None:
+    """The demo shows two tasks that are due at once and never run at once."""
+    [(group, tasks)] = load_scenario().groups().items()
+    assert group == "acme/warehouse"
+    assert tasks == {("acme", "stock-count"), ("acme", "stock-sync")}
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(min_value=0, max_value=600_000))
 def test_a_quiet_moment_is_far_from_every_fire(milliseconds: int) -> None:

@@ -100,6 +100,30 @@ def test_finds_a_run_that_was_not_due() -> None:
     assert judge({RUN_ID: KEY}, [run_view(), late], CALLS, EXPECTED, UNTIL).ok
 
 
+@pytest.mark.parametrize(("gap", "collides"), [(-1, True), (0, False), (1, False)])
+def test_finds_runs_of_a_group_that_were_under_way_at_once(gap: int, *, collides: bool) -> None:
+    """From its first call to the end of its last, a run has its mutex group to itself."""
+    other_id = scheduled_run_id("acme", "count", AT)
+    other = replace(run_view(), run_id=other_id, task_id="count")
+    end = AT + timedelta(seconds=2)
+    mine = [call.model_copy(update={"ended_at": end}) for call in CALLS]
+    start = end + timedelta(seconds=gap)
+    theirs = [
+        call.model_copy(update={"key": other_id, "started_at": start, "ended_at": start})
+        for call in CALLS
+    ]
+    count = ("acme", "count")
+    verdict = judge(
+        {RUN_ID: KEY, other_id: count},
+        [run_view(), other],
+        [*mine, *theirs],
+        EXPECTED | {count: EXPECTED[KEY]},
+        UNTIL,
+        groups={"acme/warehouse": frozenset({KEY, count})},
+    )
+    assert any("acme/warehouse was held by" in text for text in verdict.findings) is collides
+
+
 def test_fails_when_nothing_was_due() -> None:
     """A demo in which nothing happens has proven nothing."""
     assert not judge({}, [], [], EXPECTED, UNTIL).ok
