@@ -135,6 +135,7 @@ class Governed(Runs):
     ) -> None:
         super().__init__(client)
         self.settings = Settings(task_queue=self.queue, capacity_url=capacity_url)
+        self.reserves = capacity_url is not None
         self.degraded = degraded
         self.patience = patience
         self._registry = CollectorRegistry()
@@ -164,7 +165,7 @@ class Governed(Runs):
                 governors,
                 lambda _: self.degraded,
                 self._metrics,
-                capacity=self.settings.capacity_url is not None,
+                capacity=self.reserves,
             )
             try:
                 async with Worker(

@@ -14,14 +14,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from domain.attributes import REGISTRY, WATCH
-from domain.ids import registry_id
+from domain.admission import Ledger
+from domain.attributes import GOVERNOR, REGISTRY, WATCH
+from domain.decisions import Request
+from domain.governor import GovernorStart, Releases
+from domain.ids import governor_id, manual_run_id, registry_id
+from domain.ledger_state import pack_ledger
+from domain.limits import TenantLimits, demand_of
 from domain.registry import Put, Remove, SetPaused, Snapshot
 from domain.run import ManualFire
 from domain.states import RunState
+from shared.governor import governor_queue
 from shared.leave import leave
 from shared.registry import put_of, watch_queue
 from shared.settings import Settings
+from tests.admission.harness import Governed, Place, succeeded, waiting
 from tests.conftest import start_temporal
 from tests.workflows.harness import Handle, Runs, ended, fail, skip, stay_open, succeed
 from worker.watch import build_watch_worker
@@ -87,6 +94,103 @@ async def _missed(runs: Runs) -> Handle:
     return await runs.start_found(runs.script(succeed(), task_id="missed"), RunState.MISSED)
 
 
+async def _granted(governed: Governed) -> Handle:
+    """Admitted at once, with a reservation."""
+    place, tenant = Place(), "granted"
+    place.let_go()
+    await succeeded(await governed.go(governed.at(place, tenant, mutex=["m"])))
+    task = governed.at(place, tenant, task_id="granted", mutex=["m"], resources={"gpu": 1})
+    return await governed.go(task, key="1")
+
+
+async def _queued(governed: Governed) -> Handle:
+    """Waits behind a run, is nudged, and goes."""
+    place, tenant = Place(), "queued"
+    holder = await governed.go(governed.at(place, tenant, mutex=["m"]))
+    await place.entered(holder)
+    handle = await governed.go(governed.at(place, tenant, task_id="queued", mutex=["m"]), key="1")
+    await waiting(handle)
+    place.let_go()
+    return handle
+
+
+async def _refused(governed: Governed) -> Handle:
+    """Fails because of a conflict."""
+    place, tenant = Place(), "refused"
+    holder = await governed.go(governed.at(place, tenant, mutex=["m"]))
+    await place.entered(holder)
+    task = governed.at(place, tenant, task_id="refused", mutex=["m"], on_conflict="fail")
+    handle = await governed.go(task, key="1")
+    await ended(handle)
+    place.let_go()
+    return handle
+
+
+async def _waited_too_long(governed: Governed) -> Handle:
+    """Reaches its queue deadline."""
+    place, tenant = Place(), "waited-too-long"
+    holder = await governed.go(governed.at(place, tenant, mutex=["m"]))
+    await place.entered(holder)
+    late = {"task_id": "waited-too-long", "queue_timeout": "2s"}
+    handle = await governed.go(governed.at(place, tenant, mutex=["m"], **late), key="1")
+    await ended(handle)
+    place.let_go()
+    return handle
+
+
+async def _replaced(governed: Governed) -> Handle:
+    """Is cancelled while it runs, for a newer run."""
+    place, tenant = Place(), "replaced"
+    task = governed.at(place, tenant, task_id="replaced", overlap="cancel_running")
+    handle = await governed.go(task, key="1")
+    await place.entered(handle)
+    newer = await governed.go(task, key="2")
+    await ended(handle)
+    place.let_go()
+    await succeeded(newer)
+    return handle
+
+
+async def _governor(governed: Governed) -> Handle:
+    """Begins, decides, is told limits and releases, and sweeps."""
+    place, tenant = Place(), "governor"
+    await governed.limit(tenant, TenantLimits(max_concurrent=5))
+    holder = await governed.go(governed.at(place, tenant, mutex=["m"]))
+    await place.entered(holder)
+    second = await governed.go(governed.at(place, tenant, mutex=["m"]))
+    await waiting(second)
+    await governed.limit(tenant, TenantLimits(max_concurrent=6))
+    handle = governed.client.get_workflow_handle(governor_id(tenant))
+    await handle.signal("release", Releases(run_ids=["run/nobody/knows/manual/1"]))
+    await holder.terminate()
+    place.let_go(second)
+    await succeeded(second)
+    await governed.nothing_is_left(tenant)
+    await handle.terminate()
+    return handle
+
+
+async def _governor_continued(governed: Governed) -> Handle:
+    """Goes on with the ledger of the run before, which had a holder who never heard of it."""
+    place, tenant = Place(), "governor-continued"
+    ledger = Ledger(TenantLimits())
+    task = governed.at(place, tenant, task_id="governor-continued", mutex=["m"])
+    run_id = manual_run_id(tenant, task.task_id, "1")
+    ledger.decide(Request(run_id, demand_of(task), 0.0, 4e9), 0.0)
+    ledger.holders[run_id].confirmed = False
+    handle = await governed.client.start_workflow(
+        GOVERNOR,
+        GovernorStart(tenant_id=tenant, packed=pack_ledger(ledger)),
+        id=governor_id(tenant),
+        task_queue=governor_queue(governed.queue),
+    )
+    place.let_go()
+    await succeeded(await governed.go(task, key="1"))
+    await governed.nothing_is_left(tenant)
+    await handle.terminate()
+    return handle
+
+
 async def _registry(runs: Runs) -> Handle:
     """Every signal there is."""
     at = datetime(2026, 11, 23, 2, tzinfo=UTC)
@@ -113,7 +217,7 @@ async def _watch(runs: Runs) -> Handle:
     return await runs.client.start_workflow(WATCH, id="watch", task_queue=watch_queue(runs.queue))
 
 
-STORIES: dict[str, Callable[[Runs], Awaitable[Handle]]] = {
+STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "success": _success,
     "retried": _retried,
     "failed": _failed,
@@ -125,10 +229,17 @@ STORIES: dict[str, Callable[[Runs], Awaitable[Handle]]] = {
     "in_a_blackout": _in_a_blackout,
     "late": _late,
     "missed": _missed,
+    "granted": _granted,
+    "queued": _queued,
+    "refused": _refused,
+    "waited_too_long": _waited_too_long,
+    "replaced": _replaced,
 }
-OTHER_STORIES: dict[str, Callable[[Runs], Awaitable[Handle]]] = {
+OTHER_STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "registry": _registry,
     "watch": _watch,
+    "governor": _governor,
+    "governor_continued": _governor_continued,
 }
 """Those of workflows that are not runs."""
 
@@ -144,9 +255,10 @@ async def record() -> None:
     """Run every story once on a server of its own and keep its history."""
     HISTORIES.mkdir(exist_ok=True)
     async with await start_temporal(identity="recorder") as environment:
-        runs = Runs(environment.client)
+        runs = Governed(environment.client)
+        runs.reserves = True  # there is no service: everything is granted
         settings = Settings(task_queue=runs.queue)
-        async with runs.worker(), build_watch_worker(environment.client, settings):
+        async with runs.working(), build_watch_worker(environment.client, settings):
             for name, story in (STORIES | OTHER_STORIES).items():
                 file = HISTORIES / f"{name}.json"
                 if file.exists():  # it stands for runs that are open somewhere

@@ -14,6 +14,7 @@ from temporalio.workflow import NondeterminismError
 from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
 from tests.workflows.record import HISTORIES, OTHER_STORIES, STORIES
 from worker.build import sandboxed_runner
+from workflows.governor import Governor
 from workflows.registry import Registry
 from workflows.task_run import TaskRun
 from workflows.watch import Watch
@@ -44,9 +45,17 @@ async def test_recorded_runs_replay(name: str) -> None:
     await _replay(TaskRun, name)
 
 
-@pytest.mark.parametrize(("name", "workflow"), [("registry", Registry), ("watch", Watch)])
-async def test_recorded_registries_and_watches_replay(name: str, workflow: type) -> None:
-    """Registries are open for ever: code that cannot follow one would end its memory."""
+@pytest.mark.parametrize(
+    ("name", "workflow"),
+    [
+        ("registry", Registry),
+        ("watch", Watch),
+        ("governor", Governor),
+        ("governor_continued", Governor),
+    ],
+)
+async def test_recorded_registries_watches_and_governors_replay(name: str, workflow: type) -> None:
+    """Registries and governors are open for ever: code that cannot follow one ends its memory."""
     await _replay(workflow, name)
 
 
