@@ -98,8 +98,9 @@ def test_a_task_needs_a_tenant_and_a_name_that_can_be_one(cli: Cli) -> None:
 
 def test_doctor_names_what_is_missing_and_fails(cli: Cli) -> None:
     """Every check with its remedy; a plugin runtime that is not there makes the exit code 1."""
-    ended = cli.run("doctor", "--json", TASKFLOW_PLUGIN_URL="http://127.0.0.1:1")
-    text = cli.run("doctor", TASKFLOW_PLUGIN_URL="http://127.0.0.1:1")
+    nowhere = {"TASKFLOW_PLUGIN_URL": "http://127.0.0.1:1"}
+    ended = cli.run("doctor", "--json", **nowhere)
+    text = cli.run("doctor", TASKFLOW_FORECAST="false", **nowhere)
 
     checks = {check["name"]: check for check in ended.document["checks"]}
     assert (ended.code, text.code) == (1, 1)
@@ -107,3 +108,5 @@ def test_doctor_names_what_is_missing_and_fails(cli: Cli) -> None:
     assert checks["plugin runtime"]["ok"] is False
     assert "TASKFLOW_PLUGIN_URL" in checks["plugin runtime"]["fix"]
     assert "FAIL  plugin runtime" in text.out
+    assert "forecast" in checks
+    assert "forecast" not in text.out  # turned off, it is not missed
