@@ -80,10 +80,11 @@ class Ledger:
         requests = list(requests)
         early: dict[str, Decision | None] = {}
         entered: list[Request] = []
+        alone = len(requests) == 1 and not self.waiting
         for request in sorted(requests, key=lambda request: request.key):
             if request.run_id not in early:
                 known = request.run_id in self.waiting
-                early[request.run_id] = self._enter(request, now)
+                early[request.run_id] = self._enter(request, now, alone=alone)
                 if not known and request.run_id in self.waiting:
                     entered.append(request)
         self.settle(now)
@@ -142,6 +143,8 @@ class Ledger:
             if late and late.deadline <= now:
                 self._drop(late.run_id, "queue_timeout", TOO_LATE)
         self.settled_at = now
+        if not self.waiting:
+            return
         reserved: dict[str, int] = {}
         claimed: set[str] = set()
         heads = [(line[0], units) for units, line in self._lines.items()]
@@ -203,8 +206,11 @@ class Ledger:
             if run_id in self.holders
         ]
 
-    def _enter(self, request: Request, now: float) -> Decision | None:
-        """What can be answered at once; else the request waits from here on."""
+    def _enter(self, request: Request, now: float, *, alone: bool) -> Decision | None:
+        """What can be answered at once; else the request waits from here on.
+
+        `alone`: nobody else asks or waits, so that it goes if there is enough of everything.
+        """
         if request.run_id in self.holders or request.run_id in self.refused:
             return self._answer(request)
         known = request.run_id in self.waiting
@@ -219,6 +225,9 @@ class Ledger:
             return self._refuse("impossible", why)
         if refused := self._meet_others(request, now):
             return refused
+        if alone and not self._short(request.demand.units, {}):
+            self._grant(request, now)
+            return self._answer(request)
         self._wait(request)
         return None
 
