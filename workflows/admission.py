@@ -1,5 +1,6 @@
 """A run's admission: ask its tenant's governor, wait for its turn, reserve, and give back."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
@@ -46,6 +47,7 @@ class Admission:
         self._request: Request | None = None
         self._nudged = False
         self._reserving = False
+        self._call: asyncio.Task[CapacityAnswer] | None = None
         self._degraded: Degraded | None = None
         self.stopped_by: str | None = None
         self.held = False
@@ -98,6 +100,8 @@ class Admission:
         """Release all that the run holds or may hold; a governor sweeps what this cannot."""
         if self._request is None:
             return
+        if self._call:  # a release that overtakes it would leave the reservation to nobody
+            await asyncio.wait([self._call])
         late = self._reserving and not await self._release_capacity(attempts=2)
         await self._return_grant()
         self._request = None
@@ -156,7 +160,7 @@ class Admission:
         self._reserving = True
         expected = task.expected_duration or task.timeout
         try:
-            found = await workflow.execute_activity(
+            self._call = workflow.start_activity(
                 reserve_capacity,
                 CapacityRequest(
                     reservation_id=self._run_id,
@@ -170,9 +174,8 @@ class Admission:
                 retry_policy=RetryPolicy(maximum_attempts=CAPACITY_ATTEMPTS),
                 summary="reserves capacity",
             )
+            found = await asyncio.shield(self._call)
         except ActivityError as error:
-            if is_cancelled_exception(error):
-                raise
             return self._capacity_silent(error, answer.degraded)
         if found.granted:
             return None

@@ -9,7 +9,6 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.exceptions import ApplicationError, CancelledError
 
 from domain.attributes import NUDGE
-from domain.task import Task
 from sandbox.client import SandboxClient
 from tests.admission.harness import (
     Governed,
@@ -256,17 +255,20 @@ async def test_fail_open_goes_without_the_service_and_says_so(
         await _given_back(plugin, governed, tenant)
 
 
+@pytest.mark.parametrize("meanwhile", [0.6, 0.0])
 async def test_a_run_cancelled_while_it_reserves_gives_back(
-    reserving: Governed, plugin: SandboxClient
+    reserving: Governed, plugin: SandboxClient, meanwhile: float
 ) -> None:
-    """Nobody knows whether the service did it, so it is told that nothing is wanted."""
+    """Even when the service takes longer to reserve than to release: it hears of one first."""
     place, tenant = Place(), new_tenant()
-    await plugin.configure_capacity(latency=0.5)
-    task: Task = reserving.at(place, tenant, **_ONE_GPU)
-    run = await reserving.go(task)
+    await plugin.configure_capacity(latency=0.6)
+    run = await reserving.go(reserving.at(place, tenant, **_ONE_GPU))
     await reserving.holds(run, tenant=tenant)
+    await asyncio.sleep(0.2)
+    await plugin.configure_capacity(latency=meanwhile)
     await run.cancel()
     assert isinstance(await ended(run), CancelledError)
     assert not place.order()
     await asyncio.sleep(1)  # what the service was asked first, it may do last
+    assert not await _reserved(plugin, tenant)
     await _given_back(plugin, reserving, tenant)

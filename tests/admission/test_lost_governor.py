@@ -63,6 +63,7 @@ async def test_a_terminated_governor_begins_anew_from_the_live_runs(governed: Go
     await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.soak
 async def test_a_governor_terminated_over_and_over_never_admits_two(governed: Governed) -> None:
     """Whenever it happens: while runs ask, are granted, hold and end."""
     tenant, places = new_tenant(), [Place() for _ in range(4)]

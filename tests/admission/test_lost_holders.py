@@ -23,6 +23,7 @@ async def _gone(run: Handle, status: WorkflowExecutionStatus) -> None:
     await eventually_async(so, within=20)
 
 
+@pytest.mark.soak
 async def test_a_terminated_holder_is_freed_within_a_minute(governed: Governed) -> None:
     """With the product's own pauses: the next goes on in time, and one only."""
     place, tenant = Place(), new_tenant()
