@@ -26,6 +26,8 @@ from worker.governor import build_governor_worker
 from worker.main import build_worker, shared_parts
 
 _LONG = timedelta(minutes=5)
+_SLOW = {"heartbeat_timeout": "30s"}
+"""Everything runs in one busy process here: a second without a heartbeat is no lost worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,10 @@ async def test_pairs_of_one_mutex_group_due_at_one_instant_never_meet(
     tenant = new_tenant()
     await real.sandbox.configure("report-builder", latency=0.2)
     await real.never_two_and_all_served(
-        {f"m{n}": [governed_task(tenant, mutex=[f"m{n}"]) for _ in range(2)] for n in range(pairs)}
+        {
+            f"m{n}": [governed_task(tenant, mutex=[f"m{n}"], **_SLOW) for _ in range(2)]
+            for n in range(pairs)
+        }
     )
 
 
@@ -79,7 +84,10 @@ async def test_twenty_tenants_at_once(real: Real) -> None:
     await real.sandbox.configure("report-builder", latency=0.1)
     tenants = [new_tenant() for _ in range(20)]
     await real.never_two_and_all_served(
-        {tenant: [governed_task(tenant, mutex=["m"]) for _ in range(3)] for tenant in tenants}
+        {
+            tenant: [governed_task(tenant, mutex=["m"], **_SLOW) for _ in range(3)]
+            for tenant in tenants
+        }
     )
 
 
