@@ -26,12 +26,15 @@ PATIENCE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One dimension: how much there is (None: no limit), in use, and how many runs wait for it."""
+    """One dimension: how much there is (None: no limit), in use, and how many runs wait for it.
+
+    `used` and `waiting` are None where no governor tells.
+    """
 
     dimension: str
     limit: int | None
-    used: int
-    waiting: int
+    used: int | None
+    waiting: int | None
 
     @property
     def name(self) -> str:
@@ -139,15 +142,15 @@ def _rows(limits: TenantLimits, books: GovernorView | None) -> list[Row]:
     names = [CONCURRENT]
     names += [f"resource:{name}" for name in sorted(limits.resources)]
     names += [f"mutex:{name}" for name in sorted(limits.mutex_groups)]
-    used: dict[str, int] = {}
+    if books is None:
+        return [Row(name, limit_of(limits, name), None, None) for name in names]
+    ledger = ledger_of(books.state)
+    used = ledger.used
     waiting: dict[str, int] = {}
-    if books:
-        ledger = ledger_of(books.state)
-        used = ledger.used
-        for run_id in ledger.waiting:
-            for blocker in _blockers(ledger.explain(run_id)):
-                waiting[blocker.dimension] = waiting.get(blocker.dimension, 0) + 1
-        names += sorted(name for name in used.keys() - set(names) if used[name])
+    for run_id in ledger.waiting:
+        for blocker in _blockers(ledger.explain(run_id)):
+            waiting[blocker.dimension] = waiting.get(blocker.dimension, 0) + 1
+    names += sorted(name for name in used.keys() - set(names) if used[name])
     return [
         Row(name, limit_of(limits, name), used.get(name, 0), waiting.get(name, 0)) for name in names
     ]

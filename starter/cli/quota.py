@@ -131,8 +131,8 @@ def _show(view: "QuotaView", *, changing: bool) -> None:
     rows = table("limit of", "at most", "in use", "waiting")
     for row in view.rows:
         limit = "no limit" if row.limit is None else str(row.limit)
-        used, waiting = (str(row.used), str(row.waiting)) if view.books else ("?", "?")
-        rows.add_row(row.name, limit, used, waiting)
+        known = ["?" if count is None else str(count) for count in (row.used, row.waiting)]
+        rows.add_row(row.name, limit, *known)
     print_trimmed(screen, rows)
     if view.books is None:
         screen.print("  what is in use is not known: no governor, or no worker answers")
