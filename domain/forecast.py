@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Literal
 
 from domain.agenda import Key, Spans
+from domain.duration import format_duration
 from domain.durations import Durations
 from domain.ledger_state import LedgerState
 from domain.limits import TenantLimits
@@ -61,30 +62,49 @@ class ConflictAhead:
 
     def sentence(self) -> str:
         """For people: who meets what, and what comes of it."""
-        task, *others = self.tasks
-        beside = f" of {', '.join(others)}" if others else ""
-        what = f"{_WORDS[self.kind]} {self.resource}{beside}"
-        match self.outcome:
-            case Outcome.WAITS:
-                end = f"waits {self.wait_s or 0:.0f} s for {what}"
-            case Outcome.QUEUE_TIMEOUT:
-                end = f"gives up waiting for {what}"
-            case Outcome.SKIPPED:
-                end = f"is skipped because of {what}"
-            case Outcome.FAILED:
-                end = f"fails because of {what}"
-            case Outcome.RUNS_BESIDE:
-                end = f"runs beside {what}"
-            case Outcome.CANCELS:
-                end = f"cancels the earlier run{beside}"
-        return f"{self.tenant_id}/{task} due at {self.at:%Y-%m-%d %H:%M:%S} UTC {end}"
+        due = f"{self.at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.tenant_id}/{self.tasks[0]} due at {due} {self.outcome_text()}"
+
+    def outcome_text(self) -> str:
+        """What comes of it: the rest of a sentence that begins with the task or its run."""
+        waited = format_duration(timedelta(seconds=round(self.wait_s or 0)))
+        what = self._what()
+        if self.kind == "sla":
+            return f"is likely to break the {self.resource} of its SLA{self._cause(waited)}"
+        if self.kind == "blackout" and self.outcome is Outcome.WAITS:
+            return f"is put off for {waited} by {what}"
+        said = {
+            Outcome.WAITS: f"waits {waited} for {what}",
+            Outcome.QUEUE_TIMEOUT: f"gives up waiting for {what} (queue_timeout)",
+            Outcome.SKIPPED: f"is skipped because of {what}",
+            Outcome.FAILED: f"fails because of {what}",
+            Outcome.RUNS_BESIDE: f"runs in spite of {what}",
+            Outcome.CANCELS: f"cancels {what}",
+        }
+        return said[self.outcome]
+
+    def _others(self) -> str:
+        return ", ".join(task for task in self.tasks[1:] if task != self.tasks[0])
+
+    def _what(self) -> str:
+        if self.resource == "overlap":
+            return "its own earlier run"
+        others = self._others() or ("its own earlier run" if len(self.tasks) > 1 else "")
+        return f"{_WORDS[self.kind]} {self.resource}" + (f", held by {others}" if others else "")
+
+    def _cause(self, waited: str) -> str:
+        """Of an SLA: what it waits for, if it does."""
+        others = self._others() or "its own earlier run"
+        if self.outcome is Outcome.QUEUE_TIMEOUT:
+            return f": it gives up waiting for {others}"
+        return f": it waits {waited} for {others}" if self.wait_s else ""
 
 
 _WORDS: dict[Kind, str] = {
     "mutex": "mutex group",
     "quota": "quota",
     "sla": "SLA",
-    "blackout": "blackout",
+    "blackout": "the blackout",
 }
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from pydantic import Field
@@ -189,6 +189,18 @@ def previous_open(at: datetime, runs: Iterable[SeenRun]) -> SeenRun | None:
     )
 
 
+_MORE, _UNTIL = "more until", "%Y-%m-%d %H:%M:%S UTC"
+
+
+def stands_until(reason: str) -> datetime | None:
+    """Of a record that counts fires without one of their own: when the last of those was due."""
+    _, more, until = reason.rpartition(f" {_MORE} ")
+    try:
+        return datetime.strptime(until, _UNTIL).replace(tzinfo=UTC) if more else None
+    except ValueError:
+        return None
+
+
 def summarise(decisions: Iterable[Decision]) -> list[Decision]:
     """The same in order, with few records of a kind for a task: the last one counts the rest."""
     groups: defaultdict[tuple[Key, Verdict], list[Decision]] = defaultdict(list)
@@ -202,7 +214,7 @@ def summarise(decisions: Iterable[Decision]) -> list[Decision]:
         kept += group[:MOST_RECORDS]
         if rest := group[MOST_RECORDS:]:
             last = group[MOST_RECORDS - 1]
-            until = rest[-1].fire.at.strftime("%Y-%m-%d %H:%M:%S UTC")
-            reason = f"{last.reason}; {len(rest)} more until {until}"
+            until = rest[-1].fire.at.strftime(_UNTIL)
+            reason = f"{last.reason}; {len(rest)} {_MORE} {until}"
             kept[-1] = replace(last, reason=reason, more=len(rest))
     return sorted(kept, key=lambda decision: decision.fire)

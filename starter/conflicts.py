@@ -25,12 +25,10 @@ async def add_conflicts(
 ) -> None:
     """Tell in a plan what will collide in the next hours without it, and with it.
 
-    Costs nothing where no limit governs anything; a warning says why there is no answer.
+    Costs nothing where no limit governs anything; a warning says why there is no answer, and then
+    both numbers stay None.
     """
-    limited = {name for name, own in plan.limits.items() if own.max_concurrent is not None}
-    if not any(own != TenantLimits() for own in plan.limits.values()) and not any(
-        is_governed(task, limited=task.tenant_id in limited) for task in registration.tasks
-    ):
+    if not _can_collide(plan, registration):
         plan.conflicts_before = plan.conflicts_after = 0
         return
     try:
@@ -45,6 +43,23 @@ async def add_conflicts(
     )
     plan.conflicts_before, plan.conflicts_after = compared.before.total, compared.after.total
     plan.new_conflicts = compared.new()
+
+
+def _can_collide(plan: Plan, registration: Registration) -> bool:
+    """Whether a limit governs any run, before the change or after it."""
+    limited = {name for name, own in plan.limits.items() if own.max_concurrent is not None}
+    before = [change.before for change in plan.updated if change.before]
+    return (
+        bool(plan.tenants or plan.deleted)
+        or any(
+            own.max_concurrent is not None or own.resources or own.mutex_groups
+            for own in plan.limits.values()
+        )
+        or any(
+            is_governed(task, limited=task.tenant_id in limited)
+            for task in [*registration.tasks, *before]
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ class Change:
     times_before: list[datetime]
     paused: bool = False
     note: str = ""
+    before: Task | None = None
 
 
 @dataclass(slots=True)
@@ -106,7 +107,12 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        """The document of `plan` and `apply`; conflicts are null where none could be told."""
+        """The document of `plan` and `apply`.
+
+        `conflicts_before` and `conflicts_after`: how many lie in the next 24 hours without the
+        change and with it, null where that could not be told (a warning says why). `new_conflicts`:
+        the first that the change brings, as in the document of `forecast`.
+        """
         return {
             "created": [
                 {**_ids(wanted.key), "next_times": [rfc3339(at) for at in wanted.next_times]}

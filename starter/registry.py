@@ -20,6 +20,7 @@ from shared.schedules import (
     SPEC_DIGEST,
     circumstances_of,
     schedule_attributes,
+    task_of,
 )
 from shared.search_attributes import missing_search_attributes, register_search_attributes
 from starter.plan import (
@@ -108,7 +109,14 @@ async def make_plan(
             before = description.info.next_action_times[:SHOWN_TIMES]
             state = description.schedule.state
             plan.updated.append(
-                Change(wanted, changes, list(before), state.paused, state.note or "")
+                Change(
+                    wanted,
+                    changes,
+                    list(before),
+                    state.paused,
+                    state.note or "",
+                    task_of(description.schedule),
+                )
             )
         else:
             plan.unchanged += 1

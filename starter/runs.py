@@ -83,14 +83,22 @@ async def list_runs(
     task_id: str | None = None,
     status: RunState | None = None,
     since: datetime | None = None,
+    under_way_at: datetime | None = None,
     limit: int = 50,
 ) -> list[RunView]:
-    """The latest runs, newest first. What changed within the last second may not show yet."""
+    """The latest runs, newest first. What changed within the last second may not show yet.
+
+    `under_way_at`: only those that had begun by then and had not ended.
+    """
     conditions = [f"WorkflowType = '{TASK_RUN}'"]
     conditions += [f"TenantId = '{tenant_id}'"] if tenant_id else []
     conditions += [f"TaskId = '{task_id}'"] if task_id else []
     conditions += [f"TaskStatus = '{status}'"] if status else []
     conditions += [f"StartTime >= '{rfc3339(since)}'"] if since else []
+    if under_way_at:
+        at = rfc3339(under_way_at)
+        conditions += [f"StartTime < '{at}'"]
+        conditions += [f"(ExecutionStatus = 'Running' OR CloseTime > '{at}')"]
     found: list[RunView] = []
     with temporal_errors():
         query = " AND ".join(conditions)

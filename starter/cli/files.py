@@ -142,8 +142,9 @@ def dryrun(
 ) -> int:
     """Rehearse a task file: its registration and the first fires of its tasks.
 
-    Nothing is changed. The exit code is 1 when a fire would be skipped or fail, or capacity is not
-    to be had, and 2 when the file is refused.
+    Nothing is changed. The exit code is 1 when a conflict would skip or fail a fire of the hours
+    looked at, when blackouts skip all fires of a task, when capacity is not to be had, or when no
+    worker can say what is registered; 2 when the file is refused; 3 without Temporal.
     """
     from temporalio.client import Client
 

@@ -10,7 +10,8 @@ from domain.duration import format_duration
 from domain.forecast import ConflictAhead, Forecast
 from domain.simulation import Outcome
 from starter.cli.output import plain, print_trimmed, table
-from starter.cli.times import also_utc, clock, relative
+from starter.cli.times import relative
+from starter.times import also_utc, clock
 
 MOST_SHOWN = 50
 """Rows on a screen; the JSON document has all conflicts."""
@@ -54,6 +55,16 @@ def rows_of(conflicts: list[ConflictAhead]) -> list[Row]:
         )
         rows.setdefault(key, Row(conflict)).add(conflict)
     return list(rows.values())
+
+
+def told(row: Row, now: datetime) -> str:
+    """A row in a sentence: what, how often, and when first."""
+    first = row.first
+    more = ", ".join(filter(None, [also_utc(first.at, first.zone), relative(first.at, now)]))
+    when = f"{clock(first.at.replace(microsecond=0), first.zone)} ({more})"
+    often = "" if row.count == 1 else f"{row.count:,} times, first "
+    task = f"{first.tenant_id}/{first.tasks[0]}"
+    return f"{task} {first.outcome_text()}: {often}{when}"
 
 
 def show_forecast(screen: Console, found: Forecast, now: datetime) -> None:

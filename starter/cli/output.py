@@ -5,15 +5,19 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import wrap
 from typing import Any, NoReturn
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 INTERRUPTED = 128 + 2
 """Exit code of a command that Ctrl-C ended."""
 PIPED_WIDTH = 100
+LEAST_WIDTH = 20
+_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 LEAST_COUNTED = 100
 """Fewer things than this are done before a progress bar is read."""
 
@@ -50,6 +54,17 @@ def say(line: str, *, now: bool = False) -> None:
     sys.stdout.write(f"{plain(line)}\n")
     if now:
         sys.stdout.flush()
+
+
+def print_item(screen: Console, text: str, *, indent: int, style: str = "") -> None:
+    """A sentence in a list: folded under itself on a terminal, one line for a pipe."""
+    text = plain(text)
+    lines = [text]
+    if screen.is_terminal:
+        width = max(screen.width - indent, LEAST_WIDTH)
+        lines = wrap(text, width, subsequent_indent="  ", **_WHOLE_WORDS)
+    for line in lines:
+        screen.print(Text(f"{' ' * indent}{line}", style=style), soft_wrap=True)
 
 
 def plain(text: str) -> str:

@@ -7,9 +7,11 @@ from rich.console import Console
 from rich.text import Text
 
 from domain.triggers import zone_of
-from starter.cli.output import plain
-from starter.cli.times import also_utc, clock, relative
+from starter.cli.forecast_view import rows_of, told
+from starter.cli.output import plain, print_item
+from starter.cli.times import relative
 from starter.plan import Change, Plan, Wanted
+from starter.times import also_utc, clock
 
 MOST_CONFLICTS = 5
 MOST_SHOWN = 100
@@ -34,26 +36,28 @@ def show_plan(screen: Console, plan: Plan, now: datetime, *, seconds: float | No
         _print(screen, Text(f"- {tenant_id}/{task_id}", style="red"))
     if plan.unchanged:
         _print(screen, Text(f"= {plan.unchanged:,} unchanged", style="dim"))
-    _show_conflicts(screen, plan)
+    _show_conflicts(screen, plan, now, applied=seconds is not None)
     for warning in plan.warnings:
-        _print(screen, Text(f"! {plain(warning)}", style="magenta"))
+        print_item(screen, f"! {warning}", indent=0, style="magenta")
     _print(screen, Text(_summary(plan, seconds), style="bold"))
 
 
-def _show_conflicts(screen: Console, plan: Plan) -> None:
+def _show_conflicts(screen: Console, plan: Plan, now: datetime, *, applied: bool) -> None:
     """How many conflicts lie ahead without the change and with it, and the first of the new."""
     before, after = plan.conflicts_before, plan.conflicts_after
     if before is None or after is None or not (before or after):
         return
-    text = f"! conflicts in the next 24 hours: {before} before, {after} after"
+    text = f"! conflicts in the next 24 hours: {before:,} before, {after:,} after"
     _print(screen, Text(text, style="magenta" if after > before else "dim"))
-    for conflict in plan.new_conflicts[:MOST_CONFLICTS]:
-        _print(screen, Text(f"    {plain(conflict.sentence())}", style="dim"))
-        if conflict.proposal:
-            _print(screen, Text(f"      to avoid it: {plain(conflict.proposal.text)}", style="dim"))
-    if len(plan.new_conflicts) > MOST_CONFLICTS:
-        more = len(plan.new_conflicts) - MOST_CONFLICTS
-        _print(screen, Text(f"    {more:,} more: `taskflow forecast` shows them", style="dim"))
+    rows = rows_of(plan.new_conflicts)
+    for row in rows[:MOST_CONFLICTS]:
+        print_item(screen, told(row, now), indent=4, style="dim")
+        if row.first.proposal:
+            text = f"to avoid it: {row.first.proposal.text}"
+            print_item(screen, text, indent=6, style="dim")
+    if more := len(rows) - MOST_CONFLICTS if len(rows) > MOST_CONFLICTS else 0:
+        where = "`taskflow forecast` shows them" if applied else "--json shows them"
+        print_item(screen, f"{more:,} more kinds: {where}", indent=4, style="dim")
 
 
 def _summary(plan: Plan, seconds: float | None) -> str:

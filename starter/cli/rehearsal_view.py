@@ -6,12 +6,12 @@ from rich.console import Console
 from rich.text import Text
 
 from domain.triggers import zone_of
-from starter.cli.output import plain
+from starter.cli.output import print_item
 from starter.cli.times import full
 from starter.rehearsal import FireAhead, Rehearsal, TaskRehearsal
 
 MOST_SHOWN = 100
-_SIGNS = {"create": "+", "update": "~", "unchanged": "=", "paused": "="}
+_SIGNS = {"create": "+", "update": "~", "unchanged": "="}
 
 
 def show_rehearsal(screen: Console, rehearsal: Rehearsal, now: datetime) -> None:
@@ -19,45 +19,53 @@ def show_rehearsal(screen: Console, rehearsal: Rehearsal, now: datetime) -> None
     for tenant in rehearsal.tenants:
         screen.print(Text(f"~ tenant {tenant['tenant_id']}", style="yellow"))
         for change in tenant["changes"]:
-            screen.print(f"    {plain(change)}")
+            print_item(screen, change, indent=4)
     ordered = sorted(rehearsal.tasks, key=lambda task: task.well)
     for task in ordered[:MOST_SHOWN]:
-        _show_task(screen, task, now)
+        _show_task(screen, task, rehearsal.hours, now)
     if len(ordered) > MOST_SHOWN:
         screen.print(f"{len(ordered) - MOST_SHOWN:,} more tasks: --json shows all", style="dim")
     for warning in rehearsal.warnings:
-        screen.print(Text(f"! {plain(warning)}", style="magenta"))
-    screen.print(Text(_summary(rehearsal), style="bold"))
+        print_item(screen, f"! {warning}", indent=0, style="magenta")
+    print_item(screen, _summary(rehearsal), indent=0, style="bold")
 
 
-def _show_task(screen: Console, rehearsed: TaskRehearsal, now: datetime) -> None:
+def _show_task(screen: Console, rehearsed: TaskRehearsal, hours: float, now: datetime) -> None:
     task = rehearsed.task
     mark = Text("ok  ", style="green") if rehearsed.well else Text("FAIL", style="bold red")
-    name = f"  {_SIGNS[rehearsed.change]} {task.tenant_id}/{task.task_id} ({rehearsed.change})"
+    paused = ", paused" if rehearsed.paused else ""
+    sign = _SIGNS[rehearsed.change]
+    name = f"  {sign} {task.tenant_id}/{task.task_id} ({rehearsed.change}{paused})"
     screen.print(Text.assemble(mark, name))
     zone = zone_of(task)
     for fire in rehearsed.fires:
-        screen.print(Text(f"        {full(fire.trigger_time, zone, now)}: {_verdict(fire)}"))
-        for reason in fire.because:
-            screen.print(Text(f"            {plain(reason)}", style="dim"))
-    if not rehearsed.fires and rehearsed.change != "paused":
-        screen.print("        never fires again", style="dim")
+        when = full(fire.trigger_time, zone, now)
+        print_item(screen, f"{when}: {_verdict(fire, hours)}", indent=8)
+    if rehearsed.never_runs:
+        print_item(screen, "blackouts skip every fire that it ever has", indent=8)
+    elif not rehearsed.fires and not rehearsed.paused:
+        print_item(screen, "never fires again", indent=8, style="dim")
+    if rehearsed.lost:
+        fires = "1 fire does" if rehearsed.lost == 1 else f"{rehearsed.lost:,} fires do"
+        text = f"in the next {hours:g} h {fires} not run because of others"
+        print_item(screen, text, indent=8, style="red")
     if rehearsed.capacity:
-        screen.print(f"        capacity: {plain(rehearsed.capacity)}")
+        print_item(screen, f"capacity: {rehearsed.capacity}", indent=8)
     if rehearsed.proposal:
-        screen.print(f"        to avoid it: {plain(str(rehearsed.proposal['text']))}")
+        print_item(screen, f"to avoid it: {rehearsed.proposal['text']}", indent=8)
 
 
-def _verdict(fire: FireAhead) -> str:
-    if fire.wait_s:
-        return f"{fire.verdict.replace('_', ' ')} ({fire.wait_s:.0f} s)"
-    return fire.verdict.replace("_", " ")
+def _verdict(fire: FireAhead, hours: float) -> str:
+    if fire.because:
+        return "; ".join(reason.removeprefix("it ") for reason in fire.because)
+    return "runs" if fire.verdict == "runs" else f"beyond the {hours:g} h looked at"
 
 
 def _summary(rehearsal: Rehearsal) -> str:
     count = len(rehearsal.tasks)
     bad = sum(not task.well for task in rehearsal.tasks)
     tasks = "1 task" if count == 1 else f"{count:,} tasks"
-    end = "all of them well" if not bad else f"{bad:,} would not run as their file says"
+    end = "all of them well" if not bad else f"{bad:,} would not run as wanted"
     before, after = rehearsal.conflicts_before, rehearsal.conflicts_after
-    return f"{tasks} rehearsed: {end}. Conflicts ahead: {before} now, {after} with this file."
+    ahead = f"Conflicts in the next {rehearsal.hours:g} h: {before:,} as it is"
+    return f"{tasks} rehearsed: {end}. {ahead}, {after:,} with this file."

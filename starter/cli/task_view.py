@@ -15,8 +15,9 @@ from domain.task import CronTrigger, Task, Trigger
 from shared.schedules import trigger_text
 from starter.cli.output import plain, print_trimmed, say, table
 from starter.cli.run_view import STYLES, print_runs
-from starter.cli.times import also_utc, clock, full, relative
+from starter.cli.times import full, relative
 from starter.tasks import Attempt, TaskDetail, TaskView
+from starter.times import also_utc, clock
 
 
 def show_list(screen: Console, tasks: list[TaskView], tenant_id: str | None, now: datetime) -> None:

@@ -1,41 +1,18 @@
 """Times as people read them: on the clock of the task's zone, in UTC, and from now."""
 
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from domain.duration import format_duration
+from starter.times import also_utc, clock
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 
 
-@cache
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
-
-
-def clock(at: datetime, zone: str = "UTC") -> str:
-    """`2026-11-24 02:00 +08:00`, in UTC `2026-11-23 18:00 UTC`; seconds where there are any."""
-    local = at.astimezone(_zone(zone))
-    offset = local.strftime("%z")
-    return f"{local:%Y-%m-%d} {_time(local)} " + (
-        "UTC" if zone == "UTC" else f"{offset[:3]}:{offset[3:5]}"
-    )
-
-
 def stamp(at: datetime, zone: str, now: datetime) -> str:
     """`02:00:07` today, else `2026-11-23 02:00:07`, for a column that names its zone."""
-    local, today = at.astimezone(_zone(zone)), now.astimezone(_zone(zone)).date()
+    local, today = at.astimezone(ZoneInfo(zone)), now.astimezone(ZoneInfo(zone)).date()
     return f"{local:%H:%M:%S}" if local.date() == today else f"{local:%Y-%m-%d %H:%M:%S}"
-
-
-def also_utc(at: datetime, zone: str) -> str:
-    """`18:00 UTC`, for a time that `clock` already shows in another zone; else nothing."""
-    return "" if zone == "UTC" else f"{_time(at.astimezone(UTC))} UTC"
-
-
-def _time(local: datetime) -> str:
-    return f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
 
 
 def relative(at: datetime, now: datetime) -> str:

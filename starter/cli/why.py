@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from starter.cli import options
-from starter.cli.output import print_json, say
+from starter.cli.output import console, print_item, print_json, say
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from starter.why import Why
+    from starter.answer import Why
 
 
 def add_to(app: typer.Typer) -> None:
@@ -32,7 +32,9 @@ def why(
 ) -> None:
     """Say why a run waits, runs or ended so, why a fire made no run, and what the next one meets.
 
-    Without --at it is about the run under way, or if there is none, about the next fire.
+    Without --at it is about the run under way, or if there is none, about the next fire. --at takes
+    the fire's nominal time, or the time that stagger and jitter make of it. The exit code is 0 for
+    every answer, and 1 for a task that is not registered.
     """
     from shared.settings import get_settings
     from starter.cli.names import instant, task_key
@@ -57,14 +59,15 @@ def why(
 def _show(answer: "Why", now: datetime) -> None:
     from starter.cli.times import full
 
-    when = f" at {full(answer.at, 'UTC', now)}" if answer.at else ""
+    when = f" at {full(answer.at, answer.zone, now)}" if answer.at else ""
     verdict = answer.verdict.replace("_", " ")
     say(f"{answer.tenant_id}/{answer.task_id}{when}: {verdict}")
     if answer.run_id:
         say(f"  run       {answer.run_id}")
     if answer.position:
         say(f"  position  {answer.position} in the tenant's queue")
-    for reason in answer.because:
-        say(f"  - {reason}")
     if answer.expected_start:
-        say(f"  expected to start {full(answer.expected_start, 'UTC', now)}")
+        say(f"  starts    {full(answer.expected_start, answer.zone, now)}, as expected now")
+    screen = console()
+    for reason in answer.because:
+        print_item(screen, f"- {reason}", indent=2)
