@@ -192,6 +192,7 @@ async def test_a_large_request_is_not_passed_for_ever_by_small_ones(governed: Go
     await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.soak
 async def test_a_hint_that_is_lost_costs_a_pause_and_no_more(
     governed: Governed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
