@@ -35,6 +35,7 @@ from domain.decisions import (
     Queued,
     Refused,
     Request,
+    first_of,
     warning_of,
 )
 from domain.limits import CONCURRENT, TenantLimits, Units, impossible, limit_of
@@ -68,31 +69,39 @@ class Ledger:
     _held: dict[str, dict[str, None]] = field(default_factory=dict)
     _of_task: dict[str, set[str]] = field(default_factory=dict)
     _limits: dict[str, int | None] = field(default_factory=dict)
+    _never: dict[Units, str | None] = field(default_factory=dict)
+    _left: int = 0
     _wake: set[str] = field(default_factory=set)
     _stop: set[str] = field(default_factory=set)
 
     def decide(self, request: Request, now: float) -> Decision:
         """Answer one request."""
-        return self.decide_all([request], now)[0]
+        self._expire(now)
+        run_id = request.run_id
+        if run_id in self.holders or run_id in self.refused:
+            return self._answer(request)
+        known = run_id in self.waiting
+        if request.deadline <= now:
+            self.counters.attempts += not known
+            self.release(run_id, now)
+            return self._refuse("queue_timeout", TOO_LATE)
+        if known:
+            return self._answer(request)
+        self.counters.attempts += 1
+        return self._refused_at_once(request, now) or self._admit(request, now)
 
     def decide_all(self, requests: Iterable[Request], now: float) -> list[Decision]:
         """Answer requests that came together, the first in the order first."""
-        requests = list(requests)
-        early: dict[str, Decision | None] = {}
-        entered: list[Request] = []
-        alone = len(requests) == 1 and not self.waiting
-        for request in sorted(requests, key=lambda request: request.key):
-            if request.run_id not in early:
-                known = request.run_id in self.waiting
-                early[request.run_id] = self._enter(request, now, alone=alone)
-                if not known and request.run_id in self.waiting:
-                    entered.append(request)
-        self.settle(now)
-        for request in entered:
-            if request.run_id in self.waiting and (found := self._meet_conflict(request, now)):
-                early[request.run_id] = found
-                self.settle(now)  # it may have kept the next of them out
-        return [early[r.run_id] or self._answer(r) for r in requests]
+        told: dict[str, Decision] = {}
+        left = self._left
+        for request in sorted(requests := list(requests), key=lambda request: request.key):
+            if request.run_id not in told:
+                told[request.run_id] = self.decide(request, now)
+        if self._left > left:  # one that was replaced or gave up made way for others
+            for request in requests:
+                if isinstance(told[request.run_id], Queued):
+                    told[request.run_id] = self._answer(request)
+        return [told[request.run_id] for request in requests]
 
     def release(self, run_id: str, now: float) -> bool:
         """A run has ended, or waits no longer; whether it was known. Who can go then, goes."""
@@ -114,6 +123,7 @@ class Ledger:
         """Other limits from now on: who runs goes on, who asks meets them."""
         self.limits = limits
         self._limits.clear()
+        self._never.clear()
         for request in list(self.waiting.values()):
             if why := impossible(request.demand, limits):
                 self._drop(request.run_id, "impossible", why)
@@ -138,13 +148,23 @@ class Ledger:
 
     def settle(self, now: float) -> None:
         """Admit everybody who can go, in order; refuse who waited past the deadline."""
-        while self._deadlines and self._deadlines[0][0] <= now:
-            late = self.waiting.get(heappop(self._deadlines)[1])
-            if late and late.deadline <= now:
-                self._drop(late.run_id, "queue_timeout", TOO_LATE)
+        self._expire(now)
+        if self.waiting:
+            self._scan(now)
+
+    def _expire(self, now: float) -> None:
+        """Refuse who waited past the deadline; that may let others go."""
         self.settled_at = now
-        if not self.waiting:
-            return
+        late = False
+        while self._deadlines and self._deadlines[0][0] <= now:
+            run = self.waiting.get(heappop(self._deadlines)[1])
+            if run and run.deadline <= now:
+                self._drop(run.run_id, "queue_timeout", TOO_LATE)
+                late = True
+        if late and self.waiting:
+            self._scan(now)
+
+    def _scan(self, now: float) -> None:
         reserved: dict[str, int] = {}
         claimed: set[str] = set()
         heads = [(line[0], units) for units, line in self._lines.items()]
@@ -206,30 +226,16 @@ class Ledger:
             if run_id in self.holders
         ]
 
-    def _enter(self, request: Request, now: float, *, alone: bool) -> Decision | None:
-        """What can be answered at once; else the request waits from here on.
-
-        `alone`: nobody else asks or waits, so that it goes if there is enough of everything.
-        """
-        if request.run_id in self.holders or request.run_id in self.refused:
-            return self._answer(request)
-        known = request.run_id in self.waiting
-        if not known:
-            self.counters.attempts += 1
-        if request.deadline <= now:
-            self._leave(request.run_id)
-            return self._refuse("queue_timeout", TOO_LATE)
-        if known:
-            return None
-        if why := impossible(request.demand, self.limits):
+    def _refused_at_once(self, request: Request, now: float) -> Refused | None:
+        if why := self._impossible(request):
             return self._refuse("impossible", why)
-        if refused := self._meet_others(request, now):
-            return refused
-        if alone and not self._short(request.demand.units, {}):
-            self._grant(request, now)
-            return self._answer(request)
-        self._wait(request)
-        return None
+        return self._meet_others(request, now)
+
+    def _impossible(self, request: Request) -> str | None:
+        units = request.demand.units
+        if units not in self._never:
+            self._never[units] = impossible(request.demand, self.limits)
+        return self._never[units]
 
     def _meet_others(self, request: Request, now: float) -> Refused | None:
         """What the overlap rule makes of a request while other runs of its task are under way."""
@@ -250,23 +256,27 @@ class Ledger:
                     self._stop.add(run_id)
                 else:
                     self._drop(run_id, "superseded", f"{request.run_id} is newer")
+            self.settle(now)
         return None
 
-    def _meet_conflict(self, request: Request, now: float) -> Decision | None:
-        """What `on_conflict` makes of a new request that cannot go now; None: it waits.
+    def _admit(self, request: Request, now: float) -> Decision:
+        """Of a new run: it goes, or its `on_conflict` says what becomes of it.
 
         Behind earlier runs of its own task it waits whatever the rule: that is its overlap rule.
+        Nobody who waits already can go because of it, so that none of them is looked at.
         """
         short = self._blockers(request)
-        named_first = next((blocker for blocker in short if blocker.runs), short[0])
-        self._note(request, now, named_first.dimension, named_first.runs)
+        if not short:
+            self._grant(request, now)
+            return self._answer(request)
+        first = first_of(short)
+        self._note(request, now, first.dimension, first.runs)
         rule = request.demand.on_conflict
-        rest = [b for b in short if not b.dimension.startswith("overlap:")]
-        if rule == "queue" or len(rest) < len(short):
-            return None
-        self._leave(request.run_id)
+        if rule == "queue" or any(b.dimension.startswith("overlap:") for b in short):
+            self._wait(request)
+            return Queued(bisect_left(self._order, request.key) + 1, short)
         if rule == "warn":
-            self._grant(request, now, tuple(b.dimension for b in short))
+            self._grant(request, now, tuple(blocker.dimension for blocker in short))
             return self._answer(request)
         return self._refuse("conflict", "; ".join(blocker.sentence() for blocker in short))
 
@@ -281,7 +291,9 @@ class Ledger:
         return found
 
     def _blockers(self, request: Request) -> tuple[Blocker, ...]:
-        """Per dimension that is short for a waiting run: who holds it or stands before."""
+        """Per dimension that is short for a run that waits, or would: who has it or keeps it."""
+        if not self.waiting and not self._short(request.demand.units, {}):
+            return ()
         reserved: dict[str, int] = {}
         claimed: set[str] = set()
         keepers: dict[str, list[str]] = {}
@@ -358,6 +370,7 @@ class Ledger:
         request = self.waiting.pop(run_id, None)
         if request is None:
             return None
+        self._left += 1
         _remove(self._order, request.key)
         line = self._lines[request.demand.units]
         _remove(line, request.key)

@@ -1,7 +1,7 @@
 """What a run asks of its tenant's ledger, and what it is told. Times in seconds since 1970."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from domain.limits import Demand, named
@@ -21,11 +21,12 @@ class Request:
     demand: Demand
     asked_at: float
     deadline: float
+    key: Key = field(init=False, repr=False, compare=False)
+    """Its place in the order, for ever."""
 
-    @property
-    def key(self) -> Key:
-        """Its place in the order, for ever."""
-        return self.asked_at + (self.demand.priority - 1) * AGEING, self.run_id
+    def __post_init__(self) -> None:
+        key = (self.asked_at + (self.demand.priority - 1) * AGEING, self.run_id)
+        object.__setattr__(self, "key", key)
 
 
 @dataclass(slots=True)
@@ -67,6 +68,11 @@ class Blocker:
         if self.used + self.wanted > self.limit:
             return f"{what} is held by {runs}" if runs else f"{what} is used up"
         return f"{what} is kept for {runs}, which asked before"
+
+
+def first_of(blockers: Sequence[Blocker]) -> Blocker:
+    """The one to name: what somebody holds before what is kept for somebody."""
+    return next((b for b in blockers if b.used + b.wanted > b.limit and b.runs), blockers[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from domain.decisions import Decision, Granted, Queued
+from domain.decisions import Decision, Granted, Queued, first_of
 from domain.ledger_state import LedgerState, RequestState
 from domain.limits import TenantLimits
 from domain.run import Payload
@@ -152,13 +152,13 @@ def answer_of(decision: Decision) -> Answer:
         case Granted(fence, warning):
             return Answer(kind="granted", fence=fence, warning=warning)
         case Queued(position, blockers):
-            holder = next((run for blocker in blockers for run in blocker.runs), None)
+            first = first_of(blockers) if blockers else None
             return Answer(
                 kind="queued",
                 position=position,
                 blockers=[blocker.sentence() for blocker in blockers],
-                waits_for=blockers[0].dimension if blockers else None,
-                holder=holder,
+                waits_for=first.dimension if first else None,
+                holder=first.runs[0] if first and first.runs else None,
             )
         case refused:
             return Answer(kind="refused", code=refused.code, reason=refused.reason)

@@ -58,28 +58,31 @@ class NaiveLedger:
     settled_at: float = 0.0
 
     def decide_all(self, requests: list[Request], now: float) -> list[Told]:
-        """Each enters, all are settled, then each new one meets its `on_conflict`."""
-        answers: dict[str, Told | None] = {}
-        new = []
+        """One after the other, the first in the order first."""
+        answers: dict[str, Told] = {}
         for request in sorted(requests, key=lambda request: request.key):
-            run_id = request.run_id
-            if run_id in answers:
-                continue
-            answers[run_id] = None
-            if run_id in self.holders or run_id in self.refused:
-                continue
-            was_waiting = run_id in self.waiting
-            if code := self._enter(request, now):
-                answers[run_id] = Told("refused", code=code)
-            elif not was_waiting:
-                new.append(request)
+            if request.run_id not in answers:
+                answers[request.run_id] = self._decide(request, now)
+        for run_id, answer in answers.items():
+            if answer.kind == "queued":
+                answers[run_id] = self.explain(run_id)
+        return [answers[run.run_id] for run in requests]
+
+    def _decide(self, request: Request, now: float) -> Told:
+        """It enters, all are settled, then a new one meets its `on_conflict`."""
+        run_id = request.run_id
         self.settle(now)
-        for request in new:
-            if request.run_id in self.waiting and self._meet_conflict(request):
-                if request.run_id not in self.holders:
-                    answers[request.run_id] = Told("refused", code="conflict")
+        if run_id not in self.holders and run_id not in self.refused:
+            was_waiting = run_id in self.waiting
+            code = self._enter(request, now)
+            self.settle(now)
+            if code:
+                return Told("refused", code=code)
+            if not was_waiting and run_id in self.waiting and self._meet_conflict(request):
                 self.settle(now)
-        return [answers[run.run_id] or self.explain(run.run_id) for run in requests]
+                if run_id not in self.holders:
+                    return Told("refused", code="conflict")
+        return self.explain(run_id)
 
     def release(self, run_id: str, now: float) -> None:
         """It holds nothing, waits for nothing and is remembered no more."""

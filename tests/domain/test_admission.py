@@ -270,15 +270,17 @@ def test_an_older_run_does_not_replace_a_newer() -> None:
 
 
 @pytest.mark.parametrize("names", [("a", "b", "c"), ("c", "b", "a"), ("b", "c", "a")])
-def test_of_one_batch_the_newest_goes(names: tuple[str, ...]) -> None:
-    """Runs that replace each other may come together, in any order: only the newest goes."""
+def test_of_one_batch_the_newest_stays(names: tuple[str, ...]) -> None:
+    """Runs that replace each other may come together, in any order: the newest stops the first."""
     at = {"a": 1.0, "b": 2.0, "c": 3.0}
     ledger = Ledger(TenantLimits())
     told = dict(zip(names, ledger.decide_all([_newest(n, at[n]) for n in names], 4), strict=True))
-    assert told["c"] == Granted(1)
-    assert told["a"] == Refused("superseded", "b is newer")
+    assert told["a"] == Granted(1)
     assert told["b"] == Refused("superseded", "c is newer")
-    assert ledger.take_wake() == []
+    assert isinstance(told["c"], Queued)
+    assert (ledger.take_wake(), ledger.take_stop()) == ([], [("a", "c")])
+    ledger.release("a", 5)
+    assert ledger.take_wake() == ["c"]
 
 
 def test_a_run_that_waits_may_be_replaced_in_the_batch_it_asks_again_in() -> None:
