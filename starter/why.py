@@ -85,7 +85,9 @@ async def _at(asked: Asked, at: datetime) -> Why:
     # Under other triggers that the task had then, there may be a run of no fire that it has now.
     run = await _run_of(asked, found.scheduled_time if found else at)
     if run:
-        return await of_run(asked, run)
+        answer = await of_run(asked, run)
+        answer.at = found.nominal_time if found else answer.at
+        return answer
     if found is None:
         return _no_fire(asked, at)
     if found.trigger_time > asked.now:
