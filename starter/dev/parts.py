@@ -20,7 +20,8 @@ def child_environment(
     """The environment of every child, from that of this process.
 
     With a server of our own at `own_address` nothing else about Temporal is let through: a child
-    must not take an API key or TLS to it. `plugin_url` is the sandbox's, when it runs.
+    must not take an API key or TLS to it. `plugin_url` is the sandbox's, when it runs; it plays the
+    capacity service too.
     """
     env = dict(environ)
     if own_address:
@@ -30,7 +31,7 @@ def child_environment(
             env["TEMPORAL_CONFIG_FILE"] = os.devnull
         env["TEMPORAL_ADDRESS"] = own_address
     if plugin_url:
-        env["TASKFLOW_PLUGIN_URL"] = plugin_url
+        env["TASKFLOW_PLUGIN_URL"] = env["TASKFLOW_CAPACITY_URL"] = plugin_url
     return env
 
 

@@ -26,9 +26,9 @@ def document() -> dict[str, Any]:
 
 
 def test_every_kind_ran(document: dict[str, Any]) -> None:
-    """Bare and plain runs were measured, as many as were asked for, in every round."""
+    """Bare, plain and governed runs were measured, as many as were asked for, in every round."""
     rows = {row["name"]: row for row in document["scenarios"]}
-    assert list(rows) == ["bare", "plain"]
+    assert list(rows) == ["bare", "plain", "governed"]
     assert (document["runs"], document["rounds"]) == (RUNS, 1)
     for row in rows.values():
         assert row["runs"] == RUNS
@@ -38,20 +38,28 @@ def test_every_kind_ran(document: dict[str, Any]) -> None:
 
 def test_ratios_are_to_the_bare_run(document: dict[str, Any]) -> None:
     """The bare run is 1, and a ratio is what the two throughputs say."""
-    bare, plain = document["scenarios"]
+    bare, *others = document["scenarios"]
     assert bare["ratio"] == 1
-    assert plain["ratio"] == pytest.approx(plain["throughput"] / bare["throughput"], abs=0.01)
+    for row in others:
+        assert row["ratio"] == pytest.approx(row["throughput"] / bare["throughput"], abs=0.01)
 
 
 def test_a_plain_run_costs_little_more_than_a_bare_one(document: dict[str, Any]) -> None:
     """A run that nothing governs adds few events and no workflow task or call of the worker."""
-    bare, plain = document["scenarios"]
+    bare, plain, _ = document["scenarios"]
     assert bare["events"] == 11
     assert plain["events"] - bare["events"] <= MOST_EVENTS_MORE_THAN_BARE
     assert plain["workflow_tasks"] == bare["workflow_tasks"] == 2
     assert plain["payload_bytes"] > bare["payload_bytes"] > 0
     # A workflow task that times out or a cache that is full would show here first.
     assert plain["requests"] == pytest.approx(bare["requests"], abs=0.5)
+
+
+def test_a_granted_run_costs_two_events_more_than_a_plain_one(document: dict[str, Any]) -> None:
+    """One for asking and one for giving back; it waits for no signal and no other workflow task."""
+    _, plain, governed = document["scenarios"]
+    assert governed["events"] == plain["events"] + 2
+    assert governed["workflow_tasks"] == plain["workflow_tasks"]
 
 
 def test_the_machine_is_named(document: dict[str, Any]) -> None:

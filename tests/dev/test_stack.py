@@ -182,4 +182,4 @@ def test_children_of_our_own_server_get_its_address_and_nothing_else(
     profile.write_text('[profile.default]\nnamespace = "elsewhere"\n')
     env = child_environment(environ, own_address="127.0.0.1:7300", plugin_url="http://here")
     assert env["TEMPORAL_CONFIG_FILE"] == os.devnull
-    assert env["TASKFLOW_PLUGIN_URL"] == "http://here"
+    assert env["TASKFLOW_PLUGIN_URL"] == env["TASKFLOW_CAPACITY_URL"] == "http://here"
