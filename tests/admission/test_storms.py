@@ -110,7 +110,7 @@ async def test_a_group_that_two_may_hold_is_held_by_two(governed: Governed) -> N
     await governed.nothing_is_left(tenant)
 
 
-@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("count", [30, pytest.param(200, marks=pytest.mark.soak)])
 async def test_queued_runs_drain_by_priority_without_a_storm(
     governed: Governed, count: int
 ) -> None:
