@@ -34,6 +34,11 @@ from shared.metrics import ForecastMetrics
 
 log = structlog.get_logger(__name__)
 
+SCATTER_S = 0.3
+"""Seconds by which starts and ends of runs scatter on a busy server: one that is due so shortly
+after another has ended is warned of too, because it may well meet that one.
+"""
+
 _FORESEEN = TypeAdapter(list[Foreseen])
 _OPEN_GOVERNORS = f"WorkflowType = '{GOVERNOR}' AND ExecutionStatus = 'Running'"
 
@@ -120,6 +125,7 @@ class ForecastActivities:
             namespace_id=registered.namespace_id,
             ledgers=books,
             propose=False,
+            slack_s=SCATTER_S,
         )
 
     async def _books(self) -> dict[str, LedgerState]:

@@ -141,13 +141,16 @@ def forecast(
     namespace_id: str | None = None,
     ledgers: Mapping[str, LedgerState] | None = None,
     propose: bool = True,
+    slack_s: float = 0.0,
     advance: Callable[[], None] | None = None,
 ) -> Forecast:
     """Simulate the window (start, end], tenant by tenant.
 
     `tasks` as `domain.agenda.Agenda.sync` takes them: what is paused has no open span.
     `namespace_id` is what jitter is made of. `ledgers`: who holds and who waits at `start`, by
-    tenant; nobody where there is none. `advance` is called for each task that is done with.
+    tenant; nobody where there is none. `slack_s`: runs are taken to hold what they have for so much
+    longer than they last, so that near conflicts show too. `advance` is called for each task that
+    is done with.
     """
     found = Forecast(start, end)
     share = WORK // max(1, len({tenant_id for tenant_id, _ in tasks}))
@@ -160,6 +163,7 @@ def forecast(
             end=end,
             namespace_id=namespace_id,
             state=(ledgers or {}).get(tenant_id),
+            slack_s=slack_s,
         )
         ahead.look(MOST_CONFLICTS, advance)
         work = share + int(WORK_PER_FIRE * ahead.fires)

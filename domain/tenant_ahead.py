@@ -60,6 +60,7 @@ class TenantAhead:
         end: datetime,
         namespace_id: str | None,
         state: LedgerState | None,
+        slack_s: float = 0.0,
     ) -> None:
         self._spans = tasks
         self._limits = limits
@@ -67,6 +68,7 @@ class TenantAhead:
         self._start, self._end = start, end
         self._namespace_id = namespace_id
         self._state = state
+        self._slack_s = slack_s
         self._tasks: dict[str, Task] = {}
         self._losses: dict[str, _Loss] = {}
         self._scarce: set[str] = set()
@@ -104,7 +106,7 @@ class TenantAhead:
             found = judged(task, fires, self._start, self._windows_end)
             for met in found.met:
                 self._meet(met)
-            job = job_of(task, self._durations)
+            job = job_of(task, self._durations, self._slack_s)
             if is_governed(task, limited=limited):
                 jobs[task.task_id] = job
                 arrivals += found.arrivals
@@ -207,14 +209,14 @@ class TenantAhead:
         return Proposal(task_id, shift, text)
 
 
-def job_of(task: Task, durations: Durations) -> Job:
-    """What a simulation knows of a task."""
+def job_of(task: Task, durations: Durations, slack_s: float = 0.0) -> Job:
+    """What a simulation knows of a task; `slack_s` as in `domain.forecast.forecast`."""
     expected = durations.expected(task)
     sla = task.sla
     return Job(
         task_id=task.task_id,
         demand=demand_of(task),
-        median_s=expected.median_s,
+        median_s=expected.median_s + slack_s,
         p95_s=0.0 if expected.source == "default" else expected.p95_s,
         queue_timeout_s=task.queue_timeout / _SECOND,
         start_within_s=sla.start_within / _SECOND if sla else inf,
