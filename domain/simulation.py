@@ -15,7 +15,7 @@ from math import inf
 from operator import itemgetter
 
 from domain.admission import Ledger
-from domain.decisions import Decision, Granted, Queued, Refused, Request
+from domain.decisions import Decision, Granted, Queued, Refused, Request, first_of
 from domain.ids import parse_run_id
 from domain.limits import CONCURRENT, Demand, limit_of
 
@@ -253,10 +253,10 @@ class Simulation:
 
 def _blocked(decision: Decision) -> tuple[str, tuple[str, ...]]:
     """What a run waits for that had asked before the simulation began: no conflict is new then."""
-    if isinstance(decision, Queued):
-        for blocker in decision.blockers:
-            return blocker.dimension, blocker.runs
-    return "", ()
+    if not isinstance(decision, Queued) or not decision.blockers:
+        return "", ()
+    first = first_of(decision.blockers)
+    return first.dimension, first.runs
 
 
 def _refused(code: str, job: Job) -> Outcome:

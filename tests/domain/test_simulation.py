@@ -59,3 +59,13 @@ def test_a_run_that_waits_already_is_told_as_it_is_and_noted_no_more() -> None:
     [conflict] = found.conflicts
     assert (conflict.resource, conflict.tasks) == ("warehouse", ("second", "first"))
     assert (conflict.outcome, conflict.wait_s, conflict.noted) == (Outcome.WAITS, 240.0, False)
+
+
+@pytest.mark.parametrize(("slack", "waits"), [(0.0, []), (0.3, [0.3])])
+def test_a_near_conflict_shows_when_runs_may_last_a_little_longer(
+    slack: float, waits: list[float]
+) -> None:
+    """Due at the very moment at which the run before it should have ended."""
+    first, second = nightly("first", **WAREHOUSE), nightly("second", 4, **WAREHOUSE)
+    found = ahead(first, second, slack_s=slack)
+    assert [round(c.wait_s or 0, 3) for c in found.conflicts] == waits
