@@ -3,21 +3,25 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
 
 from temporalio.client import Client
 
 from domain.agenda import Key, Span, Spans
+from domain.due import due_times
 from domain.forecast import ConflictAhead, Forecast, forecast, window
 from domain.limits import TenantLimits, is_governed
 from domain.registration import Registration
-from domain.task import Task
+from domain.task import Overlap, Task
 from shared.errors import TaskflowError, TemporalUnreachable
 from starter.plan import Plan
 from starter.present import Present, read_present
 
 HOURS = 24.0
 """How far a plan looks ahead."""
+FEW_FIRES = 5
+_SECOND = timedelta(seconds=1)
 
 
 async def add_conflicts(
@@ -85,7 +89,8 @@ def compare(
 ) -> Compared:
     """Forecast without and with a change: tasks that are `wanted` and `deleted`, other `limits`.
 
-    Only tasks that some limit governs are looked at: no other run ever waits.
+    Only tasks that some limit governs are looked at, and those whose own runs may overlap: no other
+    run ever waits or is skipped.
     """
     after_tasks = {key: spans for key, spans in present.tasks.items() if key not in deleted}
     for task in wanted:
@@ -105,14 +110,17 @@ def _look(
     *,
     propose: bool,
 ) -> Forecast:
-    def governed(key: Key, spans: Spans) -> bool:
+    def may_collide(key: Key, spans: Spans) -> bool:
         own = limits.get(key[0])
         limited = own is not None and own.max_concurrent is not None
-        return any(is_governed(span.task, limited=limited) for span in spans)
+        return any(
+            is_governed(span.task, limited=limited) or _meets_itself(span.task, present)
+            for span in spans[-1:]
+        )
 
     start, end = window(present.now, hours)
     return forecast(
-        {key: spans for key, spans in tasks.items() if governed(key, spans)},
+        {key: spans for key, spans in tasks.items() if may_collide(key, spans)},
         limits,
         present.durations,
         start=start,
@@ -121,6 +129,15 @@ def _look(
         ledgers=present.books,
         propose=propose,
     )
+
+
+def _meets_itself(task: Task, present: Present) -> bool:
+    """Whether a run is likely to be under way still at the next fire: told by the next few."""
+    if task.overlap is not Overlap.SKIP:
+        return False
+    lasts = present.durations.expected(task).median_s
+    times = [due.scheduled_time for due in islice(due_times(task, after=present.now), FEW_FIRES)]
+    return any((after - before) / _SECOND < lasts for before, after in pairwise(times))
 
 
 def _identity(conflict: ConflictAhead) -> tuple[datetime, str, str, str, str]:

@@ -40,7 +40,7 @@ def _show_task(screen: Console, rehearsed: TaskRehearsal, hours: float, now: dat
     zone = zone_of(task)
     for fire in rehearsed.fires:
         when = full(fire.trigger_time, zone, now)
-        print_item(screen, f"{when}: {_verdict(fire, hours)}", indent=8)
+        print_item(screen, f"{when}: {_verdict(fire)}", indent=8)
     if rehearsed.never_runs:
         print_item(screen, "blackouts skip every fire that it ever has", indent=8)
     elif not rehearsed.fires and not rehearsed.paused:
@@ -55,10 +55,10 @@ def _show_task(screen: Console, rehearsed: TaskRehearsal, hours: float, now: dat
         print_item(screen, f"to avoid it: {rehearsed.proposal['text']}", indent=8)
 
 
-def _verdict(fire: FireAhead, hours: float) -> str:
+def _verdict(fire: FireAhead) -> str:
     if fire.because:
         return "; ".join(reason.removeprefix("it ") for reason in fire.because)
-    return "runs" if fire.verdict == "runs" else f"beyond the {hours:g} h looked at"
+    return "runs" if fire.verdict == "runs" else "not looked at (--hours)"
 
 
 def _summary(rehearsal: Rehearsal) -> str:

@@ -181,6 +181,30 @@ async def test_the_next_fire_runs_waits_is_skipped_or_fails(asking: Asking) -> N
 
 
 @pytest.mark.usefixtures("worker")
+async def test_who_holds_now_is_in_the_way_of_the_next_fire(
+    asking: Asking, plugin: SandboxClient
+) -> None:
+    """The forecast begins with the runs under way, for as long as theirs usually take."""
+    await plugin.configure("slow", latency=60)
+    at = datetime.now(UTC).replace(microsecond=0) + 90 * SECOND
+    await asking.apply(
+        {"task_id": "holder", "plugin_id": "slow", "mutex": ["db"], "expected_duration": "5m"},
+        {"task_id": "next", "mutex": ["db"], "triggers": [{"at": at.isoformat()}]},
+        mutex_groups={"db": 1},
+    )
+    run_id = await asking.trigger("holder")
+    await asking.until("holder", "running")
+
+    answer = await asking.until("next", "will_wait")
+
+    assert answer.at == at
+    assert "for mutex group db, held by holder" in text(answer)
+    assert answer.expected_start is not None
+    assert abs(answer.expected_start - datetime.now(UTC) - timedelta(minutes=5)) < 30 * SECOND
+    await control.cancel(asking.client, None, run_id)
+
+
+@pytest.mark.usefixtures("worker")
 async def test_the_next_fire_may_be_paused_in_a_blackout_or_never(asking: Asking) -> None:
     """Paused with its note; skipped or put off with the window; never; too far ahead to tell."""
     window = {"cron": "0 0 * * *", "duration": "24h", "timezone": "UTC"}
