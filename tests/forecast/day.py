@@ -11,6 +11,8 @@ LATENCIES = (0.3, 0.5, 0.9, 1.3, 1.9, 2.7, 4.0)
 """Seconds that plugins take: one plugin for each."""
 EVERY = (10, 15, 20, 10, 30, 60)
 OF_A_TENANT = 15
+CLOCK = "clock"
+"""A tenant without limits, whose runs show how late this machine is."""
 
 Fields = dict[str, Any]
 
@@ -29,7 +31,8 @@ def the_day(policy: Policy) -> Registration:
             _task(name, number, place)
             for place, name in enumerate(TENANTS)
             for number in range(OF_A_TENANT)
-        ],
+        ]
+        + [_tick(number) for number in range(5)],
     }
     return read_registration(Document(document), policy)
 
@@ -45,14 +48,26 @@ def plugin_of(latency: float) -> str:
     return f"takes-{latency}"
 
 
+def _tick(number: int) -> Fields:
+    return {
+        "tenant_id": CLOCK,
+        "task_id": f"tick-{number}",
+        "plugin_id": CLOCK,
+        "triggers": [{"every": "10s", "offset": f"{2 * number}s"}],
+        "overlap": "allow",
+    }
+
+
 def _task(tenant: str, number: int, place: int) -> Fields:
     every = EVERY[number % len(EVERY)]
     latency = LATENCIES[(number * 3 + place) % len(LATENCIES)]
+    # Most fire on the full ten seconds, as most crons do on the full minute.
+    offset = (number * 7 + place * 3) % every if number % 5 > 2 else 0
     task: Fields = {
         "tenant_id": tenant,
         "task_id": f"{tenant}-{number:02}",
         "plugin_id": plugin_of(latency),
-        "triggers": [{"every": f"{every}s", "offset": f"{(number * 7 + place * 3) % every}s"}],
+        "triggers": [{"every": f"{every}s", "offset": f"{offset}s"}],
         # Rounded up, as people guess; what counts after a few runs is what these took.
         "expected_duration": f"{max(1, round(latency))}s",
         "overlap": ("queue", "allow", "skip", "allow")[number % 4],
@@ -68,7 +83,9 @@ def _task(tenant: str, number: int, place: int) -> Fields:
         case "docks":
             task["mutex"] = [f"dock-{number * 7 // 3 % 4}"]
         case "cards":
-            task["resources"] = {"gpu": 1 + number % 2} if number % 2 else {"slots": 1 + number % 3}
+            task["resources"] = (
+                {"gpu": 1 + number // 2 % 2} if number % 2 else {"slots": 1 + number % 3}
+            )
         case _ if number % 4 == 1:
             task["mutex"] = ["till"]
     return task

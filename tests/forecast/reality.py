@@ -1,6 +1,7 @@
 """Runs a day of tasks on a worker of its own, and scores forecasts by what really collided."""
 
 import asyncio
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -10,18 +11,23 @@ from temporalio.client import Client
 from activities.forecast import ForecastActivities
 from domain.attributes import TRIGGER_KIND
 from domain.durations import LEAST_RUNS
+from domain.ids import parse_run_id
 from domain.registration import Registration
 from domain.run import TriggerKind
 from domain.scoring import ForecastTick, ForecastTicked, Score
 from domain.task import IntervalTrigger, Task
+from sandbox.client import SandboxClient
 from shared.calls import at_once
 from shared.metrics import ForecastMetrics
 from starter.control import trigger
 from starter.registry import carry_out, make_plan
+from tests.forecast.day import CLOCK
 from tests.starter.harness import eventually_async
 
 _OPEN_BY_HAND = f"{TRIGGER_KIND} = '{TriggerKind.MANUAL}' AND ExecutionStatus = 'Running'"
 OFTEN = timedelta(seconds=15)
+WARM_UP = 30.0
+"""Seconds at most: of what is not learned by then, the forecast knows what its task says."""
 HOURS = 0.1
 """How far ahead: six minutes are more than a test lasts."""
 
@@ -53,7 +59,7 @@ class Reality:
 async def warmed_up(client: Client, day: Registration, *, task_queue: str) -> None:
     """Register the day and let it run until durations are learned.
 
-    Tasks that fire rarely are run by hand as often as it takes; others do so by themselves.
+    Tasks that fire rarely are run by hand, as often as it takes.
     """
     await carry_out(client, await make_plan(client, day, task_queue=task_queue))
 
@@ -67,10 +73,24 @@ async def warmed_up(client: Client, day: Registration, *, task_queue: str) -> No
     ]
     await at_once(rare * LEAST_RUNS, by_hand)
 
-    async def over() -> bool:
-        return (await client.count_workflows(_OPEN_BY_HAND)).count == 0
+    enough = time.monotonic() + WARM_UP
 
-    await eventually_async(over, within=90)
+    async def over() -> bool:
+        open_ones = await client.count_workflows(_OPEN_BY_HAND)
+        return open_ones.count == 0 or time.monotonic() > enough
+
+    await eventually_async(over, within=2 * WARM_UP)
+
+
+async def lateness(sandbox: SandboxClient, since: datetime) -> float:
+    """Seconds by which one of ten runs that wait for nobody started late, or more."""
+    late = sorted(
+        (delivery.started_at - run.scheduled_time).total_seconds()
+        for delivery in await sandbox.deliveries(plugin_id=CLOCK)
+        if (run := parse_run_id(delivery.run_id)) and run.scheduled_time
+        if run.scheduled_time > since
+    )
+    return late[len(late) * 9 // 10]
 
 
 async def live_through(client: Client, *, task_queue: str, looks: int, every: float) -> Reality:

@@ -2,27 +2,33 @@
 
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from temporalio.client import Client
 
+from domain import scoring
 from domain.policy import Policy
 from sandbox.client import SandboxClient
 from tests.conftest import start_temporal
 from tests.forecast.day import plugins, the_day
-from tests.forecast.reality import live_through, warmed_up
+from tests.forecast.reality import lateness, live_through, warmed_up
 from tests.watch.processes import process
 
 QUEUE = "reality"
-TOLERANCE = 2.0
-"""Seconds: a day at speed is judged at speed, where the product allows a minute."""
+SPEED = 20
+"""A second here stands for so many: what the product allows a minute is allowed three seconds."""
+MOST_LATE = 1.0
+"""Seconds: a third of what is allowed, and a server that nobody would call in order."""
+
+Lively = tuple[Client, SandboxClient]
 
 
 @pytest.fixture
 async def lively(
     policy: Policy, plugin: SandboxClient, plugin_url: str, tmp_path: Path
-) -> AsyncIterator[Client]:
+) -> AsyncIterator[Lively]:
     """A server on which the day goes on, run by a worker process, and durations are learned."""
     async with await start_temporal() as environment:
         client: Client = environment.client
@@ -36,7 +42,7 @@ async def lively(
         }
         with process(tmp_path / "worker.log", sys.executable, "-m", "worker", **settings):
             await warmed_up(client, the_day(policy), task_queue=QUEUE)
-            yield client
+            yield client, plugin
 
 
 @pytest.mark.parametrize(
@@ -47,19 +53,25 @@ async def lively(
     ],
 )
 async def test_nine_real_conflicts_of_ten_are_foreseen(
-    lively: Client,
+    lively: Lively,
     monkeypatch: pytest.MonkeyPatch,
     record_property: Callable[[str, object], None],
     looks: int,
     every: float,
 ) -> None:
     """Each conflict that a governor noted, judged by the forecast before it; most alarms come."""
-    monkeypatch.setattr("domain.scoring.TOLERANCE", TOLERANCE)
-    found = await live_through(lively, task_queue=QUEUE, looks=looks, every=every)
-    print(f"\nforecast against reality: {found.said()}")  # noqa: T201 - the figures, with -s
-    score = found.score
+    client, sandbox = lively
+    began = datetime.now(UTC)
+    monkeypatch.setattr("domain.scoring.TOLERANCE", scoring.TOLERANCE / SPEED)
+    found = await live_through(client, task_queue=QUEUE, looks=looks, every=every)
+    late, score = await lateness(sandbox, began), found.score
+    said = f"{found.said()}\n1 of 10 runs started {late:.2f} s late"
+    print(f"\nforecast against reality: {said}")  # noqa: T201 - the figures, with -s
     record_property("hit_rate", score.hit_rate)
     record_property("precision", score.precision)
+    record_property("late_s", late)
+    if late > MOST_LATE:
+        pytest.skip(f"this machine is too busy for a day at this speed: {said}")
     assert score.hits + score.misses >= 10
-    assert (score.hit_rate or 0) >= 0.9, found.said()
-    assert (score.precision or 0) >= 0.7, found.said()
+    assert (score.hit_rate or 0) >= 0.9, said
+    assert (score.precision or 0) >= 0.7, said
