@@ -100,8 +100,8 @@ class Ahead(Governed):
         await self.client.get_schedule_handle(FORECAST_SCHEDULE_ID).trigger()
         return await self.looked(since=before)
 
-    async def looked(self, *, since: ForecastResult | None = None) -> ForecastResult:
-        """The first look that ends after another one."""
+    async def looked(self, *, since: ForecastResult | None) -> ForecastResult:
+        """The first look that ends after another one, None: the first of all."""
         found: list[ForecastResult] = []
 
         async def newer() -> bool:

@@ -4,15 +4,23 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 from temporalio.client import ScheduleIntervalSpec
 from temporalio.service import RPCError
 
 from domain.ids import FORECAST_SCHEDULE_ID, WATCH_SCHEDULE_ID
+from shared.watch import last_forecast
 from starter.doctor import check_forecast
 from tests.admission.harness import new_tenant
 from tests.forecast.harness import Ahead
 from tests.starter.harness import eventually_async
-from worker.watch import FORECASTING, create_routine, keep_scheduled, routines_of
+from worker.watch import (
+    FORECASTING,
+    create_routine,
+    forecast_metrics,
+    keep_scheduled,
+    routines_of,
+)
 
 
 async def test_a_conflict_foreseen_by_one_look_is_a_hit_of_the_next(ahead: Ahead) -> None:
@@ -23,8 +31,9 @@ async def test_a_conflict_foreseen_by_one_look_is_a_hit_of_the_next(ahead: Ahead
     tenant = new_tenant()
     await ahead.register(tenant, "first", "second", seconds=2)
 
+    before, counted = await last_forecast(ahead.client), _hits()
     assert await create_routine(ahead.client, ahead.settings, FORECASTING)
-    one = await ahead.looked()
+    one = await ahead.looked(since=before)
     assert one.tick.conflicts
     assert f"{tenant}/" in one.tick.warnings[0]
     assert "mutex group warehouse" in one.tick.warnings[0]
@@ -39,11 +48,18 @@ async def test_a_conflict_foreseen_by_one_look_is_a_hit_of_the_next(ahead: Ahead
     assert two.tick.score.hits >= 1
     assert (two.tick.score.misses, two.tick.missed) == (0, [])
     assert three.totals == two.totals.plus(three.tick.score)
+    assert _hits() - counted == three.totals.hits
     right = await check_forecast(ahead.client, datetime.now(UTC))
     assert right.ok
     assert right.detail.endswith("100.0% were foreseen")
     silent = await check_forecast(ahead.client, datetime.now(UTC) + timedelta(hours=1))
     assert (silent.ok, silent.detail[:18]) == (False, "has not looked for")
+
+
+def _hits() -> float:
+    """What the worker of these tests has counted so far."""
+    forecast_metrics()
+    return REGISTRY.get_sample_value("task_forecast_hits_total") or 0.0
 
 
 async def test_a_schedule_is_made_once_and_made_again_when_it_is_deleted(
