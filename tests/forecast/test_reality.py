@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,12 @@ from domain.policy import Policy
 from sandbox.client import SandboxClient
 from tests.conftest import start_temporal
 from tests.forecast.day import plugins, the_day
-from tests.forecast.reality import lateness, live_through, warmed_up
+from tests.forecast.reality import live_through, warmed_up
 from tests.watch.processes import process
 
 QUEUE = "reality"
 SPEED = 20
 """A second here stands for so many: what the product allows a minute is allowed three seconds."""
-MOST_LATE = 1.0
-"""Seconds: a third of what is allowed, and a server that nobody would call in order."""
 
 Lively = tuple[Client, SandboxClient]
 
@@ -61,16 +58,13 @@ async def test_nine_real_conflicts_of_ten_are_foreseen(
 ) -> None:
     """Each conflict that a governor noted, judged by the forecast before it; most alarms come."""
     client, sandbox = lively
-    began = datetime.now(UTC)
     monkeypatch.setattr("domain.scoring.TOLERANCE", scoring.TOLERANCE / SPEED)
-    found = await live_through(client, task_queue=QUEUE, looks=looks, every=every)
-    late, score = await lateness(sandbox, began), found.score
-    said = f"{found.said()}\n1 of 10 runs started {late:.2f} s late"
+    found = await live_through(client, sandbox, task_queue=QUEUE, looks=looks, every=every)
+    score, said = found.score, found.said()
     print(f"\nforecast against reality: {said}")  # noqa: T201 - the figures, with -s
     record_property("hit_rate", score.hit_rate)
     record_property("precision", score.precision)
-    record_property("late_s", late)
-    if late > MOST_LATE:
+    if found.judged < looks / 2:
         pytest.skip(f"this machine is too busy for a day at this speed: {said}")
     assert score.hits + score.misses >= 10
     assert (score.hit_rate or 0) >= 0.9, said
