@@ -7,6 +7,7 @@ says that it is ready are those of `python -m worker`.
 import asyncio
 import signal
 import sys
+from contextlib import AsyncExitStack
 
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
@@ -32,12 +33,16 @@ async def run(metrics_port: int) -> None:
     await register_search_attributes(client)
     # A client for each, as each worker of its own would have: no connection pool is shared.
     async with (
+        AsyncExitStack() as workers,
         shared_parts(client, settings) as ours,
         http_client() as theirs,
-        build_governor_worker(client, settings, ours.capacity),
-        build_worker(ours),
-        bare.build_worker(client, theirs, settings.plugin_url),
     ):
+        for worker in (
+            build_governor_worker(client, settings, ours.capacity),
+            build_worker(ours),
+            *bare.build_workers(client, theirs, settings.plugin_url),
+        ):
+            await workers.enter_async_context(worker)
         say_ready()
         await stop.wait()
 

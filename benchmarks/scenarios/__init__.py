@@ -3,6 +3,11 @@
 from benchmarks.scenarios import bare, governed, plain
 from benchmarks.scenarios.scenario import Scenario
 
-SCENARIOS: tuple[Scenario, ...] = (bare.SCENARIO, plain.SCENARIO, governed.SCENARIO)
+SCENARIOS: tuple[Scenario, ...] = (
+    bare.SCENARIO,
+    bare.UNSANDBOXED,
+    plain.SCENARIO,
+    governed.SCENARIO,
+)
 
 __all__ = ["SCENARIOS", "Scenario"]

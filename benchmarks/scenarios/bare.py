@@ -11,11 +11,13 @@ import httpx
 from temporalio import activity, workflow
 from temporalio.client import Client, WorkflowHandle
 from temporalio.worker import Worker
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from benchmarks.scenarios.scenario import PARAMS, PLUGIN, TENANT, Scenario
 from worker.build import new_worker
 
 QUEUE = "bench-bare"
+UNSANDBOXED_QUEUE = "bench-bare-unsandboxed"
 TIMEOUT = timedelta(minutes=10)
 TRACEPARENT = f"00-{'1' * 32}-{'1' * 16}-01"
 
@@ -59,21 +61,38 @@ class BareCall:
         return response.raise_for_status().json()
 
 
-def build_worker(client: Client, http: httpx.AsyncClient, base_url: str) -> Worker:
-    """A worker with the options of ours. Its workflow, like ours, is loaded once for all runs."""
-    return new_worker(
-        client,
-        task_queue=QUEUE,
-        workflows=[BareRun],
-        activities=[BareCall(http, base_url).call],
-        pure=["benchmarks"],
-    )
+def build_workers(client: Client, http: httpx.AsyncClient, base_url: str) -> list[Worker]:
+    """Workers with the options of ours: one in the SDK's sandbox, as it comes, and one without.
+
+    In the sandbox the workflow is loaded once for all runs, which is the cheapest that it can be.
+    """
+    restrictions = SandboxRestrictions.default.with_passthrough_modules("benchmarks")
+    runners = {QUEUE: SandboxedWorkflowRunner(restrictions=restrictions), UNSANDBOXED_QUEUE: None}
+    return [
+        new_worker(
+            client,
+            task_queue=queue,
+            workflows=[BareRun],
+            activities=[BareCall(http, base_url).call],
+            runner=runner,
+        )
+        for queue, runner in runners.items()
+    ]
 
 
 async def _start(client: Client, key: str) -> WorkflowHandle[Any, Any]:
+    return await _start_on(QUEUE, client, key)
+
+
+async def _start_unsandboxed(client: Client, key: str) -> WorkflowHandle[Any, Any]:
+    return await _start_on(UNSANDBOXED_QUEUE, client, key)
+
+
+async def _start_on(queue: str, client: Client, key: str) -> WorkflowHandle[Any, Any]:
     return await client.start_workflow(
-        BareRun.run, PARAMS, id=f"run/{TENANT}/bare/{key}", task_queue=QUEUE
+        BareRun.run, PARAMS, id=f"run/{TENANT}/{queue}/{key}", task_queue=queue
     )
 
 
 SCENARIO = Scenario("bare", "bare workflow", _start)
+UNSANDBOXED = Scenario("bare_unsandboxed", "bare, no sandbox", _start_unsandboxed)

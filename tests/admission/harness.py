@@ -31,7 +31,7 @@ from shared.settings import Settings
 from tests.conftest import task_of
 from tests.starter.harness import eventually_async
 from tests.workflows.harness import Handle, Runs, attributes_of, details_of, ended
-from worker.build import sandboxed_runner
+from worker.build import workflow_runner
 from worker.governor import build_governor_worker
 from worker.main import http_client
 from workflows.task_run import TaskRun
@@ -179,7 +179,7 @@ class Governed(Runs):
                         capacity.reserve_capacity,
                         capacity.release_capacity,
                     ],
-                    workflow_runner=sandboxed_runner(),
+                    workflow_runner=workflow_runner(),
                     max_concurrent_activities=500,
                 ):
                     yield

@@ -29,7 +29,7 @@ from domain.run import ExecuteInput, ExecuteResult, Finding, ManualFire, TaskRun
 from domain.states import RunState
 from domain.task import IntervalTrigger, Task
 from tests.conftest import task_of
-from worker.build import sandboxed_runner
+from worker.build import workflow_runner
 from workflows.task_run import TaskRun
 
 Step = Callable[[int], Awaitable[ExecuteResult]]
@@ -152,7 +152,7 @@ class Runs:
             task_queue=self.queue,
             workflows=[TaskRun],
             activities=[self.plugin.execute_plugin],
-            workflow_runner=sandboxed_runner(),
+            workflow_runner=workflow_runner(),
         )
 
     def script(self, *steps: Step, lines: str = "", **fields: Any) -> Task:

@@ -13,7 +13,7 @@ from temporalio.workflow import NondeterminismError
 
 from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
 from tests.workflows.record import HISTORIES, OTHER_STORIES, STORIES
-from worker.build import sandboxed_runner
+from worker.build import workflow_runner
 from workflows.governor import Governor
 from workflows.registry import Registry
 from workflows.task_run import TaskRun
@@ -28,7 +28,7 @@ def _history(name: str) -> WorkflowHistory:
 async def _replay(workflow: type, name: str) -> None:
     replayer = Replayer(
         workflows=[workflow],
-        workflow_runner=sandboxed_runner(),
+        workflow_runner=workflow_runner(),
         data_converter=pydantic_data_converter,
     )
     await replayer.replay_workflow(_history(name))
