@@ -15,7 +15,7 @@ from domain.run import Fire, TriggerKind
 from domain.states import RunState
 from domain.task import Flags
 from domain.trace import trace_id
-from shared.policy import PolicyFlags
+from shared.policy import LivePolicy
 from tests.activities.conftest import RUN_ID, TEMPORAL_RUN_ID, Caller, request_of
 from tests.activities.server import http, ok, silence
 from tests.conftest import POLICY_FILE
@@ -152,7 +152,7 @@ async def test_flags_of_the_policy_file_count_for_the_next_call(
     file = tmp_path / "policy.yaml"
     text = POLICY_FILE.read_text()
     file.write_text(text)
-    flags = PolicyFlags(file, {})
+    flags = LivePolicy(file, {})
     async with http_client() as client:
         caller.execute = PluginActivities(client, caller.server.url, flags.of).execute_plugin
         assert not (await caller.failed(_FAILED)).non_retryable
@@ -190,7 +190,7 @@ async def test_the_environment_comes_before_the_policy_file(tmp_path: Path) -> N
     """An override holds whatever the file says, and through every change of it."""
     file = tmp_path / "policy.yaml"
     file.write_text(POLICY_FILE.read_text())
-    flags = PolicyFlags(file, {"task-retry-queue": False})
+    flags = LivePolicy(file, {"task-retry-queue": False})
     assert not flags.of("acme").task_retry_queue
     file.write_text(POLICY_FILE.read_text() + "# changed\n")
     assert not flags.of("acme").task_retry_queue
@@ -203,7 +203,7 @@ def test_a_worker_does_not_start_on_a_broken_policy(tmp_path: Path, text: str | 
     if text is not None:
         file.write_text(text)
     with pytest.raises(InvalidInput) as refusal:
-        PolicyFlags(file, {})
+        LivePolicy(file, {})
     assert refusal.value.source == str(file)
     assert refusal.value.problems
 
