@@ -93,11 +93,11 @@ class Ledger:
     def decide_all(self, requests: Iterable[Request], now: float) -> list[Decision]:
         """Answer requests that came together, the first in the order first."""
         told: dict[str, Decision] = {}
-        left = self._left
+        before = self._left, self.fence
         for request in sorted(requests := list(requests), key=lambda request: request.key):
             if request.run_id not in told:
                 told[request.run_id] = self.decide(request, now)
-        if self._left > left:  # one that was replaced or gave up made way for others
+        if (self._left, self.fence) != before:  # later ones may have changed what these wait for
             for request in requests:
                 if isinstance(told[request.run_id], Queued):
                     told[request.run_id] = self._answer(request)
@@ -263,7 +263,6 @@ class Ledger:
         """Of a new run: it goes, or its `on_conflict` says what becomes of it.
 
         Behind earlier runs of its own task it waits whatever the rule: that is its overlap rule.
-        Nobody who waits already can go because of it, so that none of them is looked at.
         """
         short = self._blockers(request)
         if not short:
@@ -274,7 +273,10 @@ class Ledger:
         rule = request.demand.on_conflict
         if rule == "queue" or any(b.dimension.startswith("overlap:") for b in short):
             self._wait(request)
-            return Queued(bisect_left(self._order, request.key) + 1, short)
+            if self._order[-1] == request.key:
+                return Queued(len(self._order), short)
+            self._scan(now)  # before others: one of them may now wait behind it, and keep nothing
+            return self._answer(request)
         if rule == "warn":
             self._grant(request, now, tuple(blocker.dimension for blocker in short))
             return self._answer(request)

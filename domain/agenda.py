@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import merge
 from itertools import count
 
 from domain.due import due_times
@@ -106,12 +107,21 @@ class Agenda:
 def fires_of(
     key: Key, spans: Spans, *, after: datetime, namespace_id: str | None = None
 ) -> Iterator[Fire]:
-    """The fires of one task whose trigger time is after an instant, as its spans have them."""
+    """The fires of one task whose trigger time is after an instant, as its spans have them.
+
+    In order: jitter may move the last fire of a span past the first of the next.
+    """
     seed = jitter_seed(namespace_id, schedule_id(*key)) if namespace_id else None
-    for span in spans:
-        if span.until is not None and span.until + span.task.jitter <= after:
-            continue
-        start = max(after - span.task.jitter, span.since)
-        for due in due_times(span.task, after=start, until=span.until, seed=seed):
-            if due.trigger_time > after:
-                yield Fire(due.trigger_time, key, due.scheduled_time)
+    streams = [
+        _fires_of_span(key, span, after, seed)
+        for span in spans
+        if span.until is None or span.until + span.task.jitter > after
+    ]
+    return streams[0] if len(streams) == 1 else merge(*streams)
+
+
+def _fires_of_span(key: Key, span: Span, after: datetime, seed: str | None) -> Iterator[Fire]:
+    start = max(after - span.task.jitter, span.since)
+    for due in due_times(span.task, after=start, until=span.until, seed=seed):
+        if due.trigger_time > after:
+            yield Fire(due.trigger_time, key, due.scheduled_time)

@@ -75,12 +75,16 @@ class NaiveLedger:
         if run_id not in self.holders and run_id not in self.refused:
             was_waiting = run_id in self.waiting
             code = self._enter(request, now)
-            self.settle(now)
             if code:
-                return Told("refused", code=code)
-            if not was_waiting and run_id in self.waiting and self._meet_conflict(request):
                 self.settle(now)
-                if run_id not in self.holders:
+                return Told("refused", code=code)
+            if not was_waiting:
+                del self.waiting[run_id]  # others that it replaces make way before it is looked at
+                self.settle(now)
+                self.waiting[run_id] = request
+                gone = self._scan(until=request) and self._meet_conflict(request)
+                self.settle(now)
+                if gone and run_id not in self.holders:
                     return Told("refused", code="conflict")
         return self.explain(run_id)
 
