@@ -21,7 +21,7 @@ def show(console: Console, summaries: list[Summary], machine: Machine) -> None:
     table = Table(
         title=f"{base.runs // rounds} runs of each kind, in each of {rounds} rounds",
         box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=0,
     )
     table.add_column("kind of run", no_wrap=True)
     for heading in ("runs/s", "ratio", "spread", "events", "tasks", "bytes", "calls", "cpu ms"):

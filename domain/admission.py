@@ -332,11 +332,11 @@ class Ledger:
 
     def _short(self, units: Units, reserved: dict[str, int]) -> list[str]:
         """The dimensions that do not have so many units left."""
-        short = []
+        limits, used, short = self._limits, self.used, []
         for dimension, wanted in units:
-            limit = self._limit(dimension)
+            limit = limits[dimension] if dimension in limits else self._limit(dimension)
             if limit is not None and (
-                self.used.get(dimension, 0) + reserved.get(dimension, 0) + wanted > limit
+                used.get(dimension, 0) + reserved.get(dimension, 0) + wanted > limit
             ):
                 short.append(dimension)
         return short

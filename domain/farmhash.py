@@ -4,6 +4,7 @@ Only for more than 24 bytes: a shorter one never occurs here, and is hashed in o
 """
 
 import struct
+from functools import lru_cache
 
 SHORTEST = 25
 
@@ -18,10 +19,7 @@ def fingerprint32(data: bytes) -> int:
     size = len(data)
     if size < SHORTEST:
         raise ValueError(f"this hash is of {SHORTEST} bytes or more, not of {size}")
-    last = [_scrambled(word) for word in struct.unpack("<5I", data[-_BLOCK:])]
-    h = _folded(_folded(size, last[4]), last[1])
-    g = _folded(_folded(_C1 * size, last[3]), last[2])
-    f = (_rotated(_C1 * size + last[0], 19) + 113) & _MASK
+    h, g, f = _begun(size, data[-_BLOCK:])
     # Written out, not called: a forecast hashes each of its fires, and calls were most of the time.
     for start in range(0, (size - 1) // _BLOCK * _BLOCK, _BLOCK):
         a, b, c, d, e = struct.unpack_from("<5I", data, start)
@@ -38,6 +36,15 @@ def fingerprint32(data: bytes) -> int:
     g = _stirred(_rotated(g, 11) * _C1)
     f = _stirred(_rotated(f, 11) * _C1)
     return _stirred(_mixed(_stirred(_mixed(h + g)) + f))
+
+
+@lru_cache(maxsize=4096)
+def _begun(size: int, end: bytes) -> tuple[int, int, int]:
+    """The state that the blocks are mixed into; the same for all fires of a schedule."""
+    last = [_scrambled(word) for word in struct.unpack("<5I", end)]
+    h = _folded(_folded(size, last[4]), last[1])
+    g = _folded(_folded(_C1 * size, last[3]), last[2])
+    return h, g, (_rotated(_C1 * size + last[0], 19) + 113) & _MASK
 
 
 def _rotated(word: int, bits: int) -> int:

@@ -21,7 +21,7 @@ from domain.tenant_ahead import Proposal, TenantAhead
 MOST_CONFLICTS = 20_000
 """Of one forecast: the first ones are kept, all are counted."""
 
-WORK, WORK_PER_FIRE = 50_000, 0.1
+WORK, WORK_PER_FIRE = 25_000, 0.05
 """Fires that may be simulated again to find proposals: so many, shared by the tenants, and a part
 of each tenant's own. So a forecast is linear in its fires, and proposals are its smaller part;
 for one tenant alone there are more of them.
