@@ -105,3 +105,39 @@ FORECAST_TICK = "forecast_tick"
 
 LIMITS_MEMO = "limits"
 """Memo field of a tenant's first registry: what its runs may hold, a `TenantLimits`."""
+
+CANCEL_EXECUTION = "cancel_execution"
+"""Name of the activity that tells a plugin to stop; pinned."""
+
+RAISE_NOTICES = "raise_notices"
+"""Name of the local activity that starts a run's `Notice` workflows; pinned."""
+
+PUBLISH_CHANGES = "publish_changes"
+"""Name of the local activity that tells the sinks, or hands over what cannot wait; pinned."""
+
+DELIVERY = "Delivery"
+"""Name of the workflow type that tells sinks what they could not be told at once; pinned."""
+
+DELIVER_CHANGES = "deliver_changes"
+"""Name of the activity that tells one sink; pinned."""
+
+NOTICE = "Notice"
+"""Name of the workflow type that tells the notification service of one breach; pinned."""
+
+NOTIFY = "notify"
+"""Name of the activity that calls the notification service; pinned."""
+
+LOOK_AT_STREAK = "look_at_streak"
+"""Name of the activity that looks for consecutive breaches; pinned."""
+
+WORK_ORDER = "WorkOrder"
+"""Name of the workflow type of a work order; pinned."""
+
+BREAKER = "Breaker"
+"""Name of the workflow type that knows whether a plugin is fit to be called; pinned."""
+
+PAUSE = "pause"
+"""Name of the signal that holds a run at its next safe point; pinned."""
+
+RESUME = "resume"
+"""Name of the signal that lets a held run go on; pinned."""

@@ -8,7 +8,7 @@ from datetime import datetime
 from pydantic import Field
 
 from domain.duration import Duration
-from domain.run import Payload
+from domain.payload import Payload
 
 
 class CapacityRequest(Payload):

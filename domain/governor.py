@@ -10,7 +10,7 @@ from pydantic import Field
 from domain.decisions import Decision, Granted, Queued, first_of
 from domain.ledger_state import LedgerState, RequestState
 from domain.limits import TenantLimits
-from domain.run import Payload
+from domain.payload import Payload
 
 Degraded = Literal["fail_closed", "fail_open"]
 """What becomes of a run whose admission nobody can decide: it waits, or runs with a warning."""

@@ -107,3 +107,28 @@ def parse_governor_id(text: str) -> str | None:
     """The tenant of a governor of ours, else None."""
     found = _GOVERNOR.fullmatch(text)
     return found["tenant"] if found else None
+
+
+def notice_id(breach_id: str) -> str:
+    """`notice/<breach id>`: the workflow that tells of one breach."""
+    return f"notice/{breach_id}"
+
+
+def work_order_id(run_id: str) -> str:
+    """`work-order/<run id>`: one for a run, whatever it is opened for."""
+    return f"work-order/{run_id}"
+
+
+def run_of_work_order(text: str) -> str | None:
+    """The run that a work order is about, else None."""
+    return text.removeprefix("work-order/") if text.startswith("work-order/") else None
+
+
+def delivery_id(run_id: str) -> str:
+    """`delivery/<run id>`: the workflow that tells sinks of a run what they missed."""
+    return f"delivery/{run_id}"
+
+
+def breaker_id(plugin_id: str) -> str:
+    """`breaker/<plugin id>`: the workflow that knows whether a plugin is fit to be called."""
+    return f"breaker/{plugin_id}"

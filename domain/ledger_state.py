@@ -9,7 +9,7 @@ from domain.admission import MOST_CONFLICTS, Ledger
 from domain.decisions import Conflict, Counters, Holder, Refused, Request
 from domain.limits import Demand, OnConflict, TenantLimits
 from domain.packing import pack, unpack
-from domain.run import Payload
+from domain.payload import Payload
 from domain.task import Overlap
 
 MOST_REFUSED = 1000

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from domain.run import Payload
+from domain.payload import Payload
 from domain.task import Overlap, Task
 from domain.tenant import Tenant
 

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from domain.limits import TenantLimits
 from domain.packing import pack, unpack
-from domain.run import Payload
+from domain.payload import Payload
 from domain.task import Task
 
 SHARDS = 16

@@ -7,17 +7,13 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, JsonValue
+from pydantic import BeforeValidator, JsonValue
 
 from domain.duration import Duration
+from domain.events_out import Published, RunChanges
+from domain.payload import Payload
 from domain.states import RunState
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Params, Task
-
-
-class Payload(BaseModel):
-    """Read leniently: a worker of yesterday meets the fields of tomorrow."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class TriggerKind(StrEnum):
@@ -80,9 +76,12 @@ FENCES_PER_GRANT = 1000
 
 
 class ExecuteInput(Payload):
-    """The argument of `execute_plugin`; one value for all attempts of a run.
+    """The argument of `execute_plugin`: one attempt of a run.
 
-    `fence` is that of the run's grant, 0 for a run that asked for none.
+    `attempt` counts from 1 in the run; 0 is of runs that began when Temporal counted them.
+    `fence` is that of the run's grant, 0 for a run that asked for none. `compensates`: the call
+    undoes what the run's attempts did. `short`: the answer must come with the call, no report
+    later. `changes`: what to tell of the run meanwhile.
     """
 
     tenant_id: str
@@ -92,15 +91,60 @@ class ExecuteInput(Payload):
     trigger: Fire
     timeout: Duration
     fence: int = 0
+    attempt: int = 0
+    compensates: bool = False
+    short: bool = False
+    changes: RunChanges | None = None
 
 
 class ExecuteResult(Payload):
-    """What `execute_plugin` gives back; a failed attempt is an error instead."""
+    """What `execute_plugin` gives back; a failed attempt is an error instead.
+
+    `accepted`: the plugin works on, and only a call that is not short can wait for its report.
+    `published`: what became of the changes; None when they are still to be told.
+    """
 
     status: RunState
     attempt: int
     result: JsonValue = None
     reason: str | None = None
+    accepted: bool = False
+    published: Published | None = None
+
+
+class AttemptDetails(Payload):
+    """What the error of a failed attempt carries beside its code and message.
+
+    `retry_after_s`: the plugin's own wish. `waits`: the plugin was not called at all, because its
+    circuit is open until about then. `retries`: False when `task-retry-queue` is off.
+    """
+
+    attempt: int
+    retry_after_s: float | None = None
+    waits: bool = False
+    retries: bool = True
+    published: Published | None = None
+
+
+class CancelInput(Payload):
+    """The argument of `cancel_execution`: tell the plugin that nobody wants its work any more.
+
+    `key`: the run id as the plugin knows it.
+    """
+
+    tenant_id: str
+    task_id: str
+    plugin_id: str
+    key: str
+    attempt: int
+
+
+class PauseInput(Payload):
+    """The argument of the signal `pause` of a run."""
+
+    by: str
+    at: datetime
+    reason: str = ""
 
 
 def fence_of(grant: int, attempt: int) -> int:

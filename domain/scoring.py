@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
-from domain.run import Payload
+from domain.payload import Payload
 
 TOLERANCE = 60.0
 """Seconds by which a conflict may come earlier or later than foreseen, and still be the one."""

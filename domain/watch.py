@@ -10,7 +10,7 @@ from pydantic import Field
 
 from domain.agenda import Fire, Key
 from domain.duration import format_duration
-from domain.run import Payload
+from domain.payload import Payload
 from domain.states import RunState
 from domain.task import Task
 

@@ -5,7 +5,7 @@ from typing import TypeVar
 from temporalio.client import Client
 
 from domain.attributes import FORECAST, WATCH
-from domain.run import Payload
+from domain.payload import Payload
 from domain.scoring import ForecastResult
 from domain.watch import WatchResult
 

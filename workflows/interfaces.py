@@ -4,8 +4,11 @@ from temporalio import activity
 
 from domain.attributes import (
     ASK_GOVERNOR,
+    CANCEL_EXECUTION,
     EXECUTE_PLUGIN,
     FORECAST_TICK,
+    PUBLISH_CHANGES,
+    RAISE_NOTICES,
     RELEASE_CAPACITY,
     RELEASE_GRANT,
     RESERVE_CAPACITY,
@@ -15,6 +18,7 @@ from domain.attributes import (
     WATCH_TICK,
 )
 from domain.capacity import CapacityAnswer, CapacityRelease, CapacityRequest
+from domain.events_out import Published, RunChanges
 from domain.governor import (
     Answer,
     AskInput,
@@ -25,7 +29,8 @@ from domain.governor import (
     Swept,
     Tell,
 )
-from domain.run import ExecuteInput, ExecuteResult
+from domain.notices import Raised, RaiseInput
+from domain.run import CancelInput, ExecuteInput, ExecuteResult
 from domain.scoring import ForecastTick, ForecastTicked
 from domain.watch import TickInput, TickResult
 
@@ -34,6 +39,24 @@ from domain.watch import TickInput, TickResult
 async def execute_plugin(request: ExecuteInput) -> ExecuteResult:
     """One attempt of a run: call the plugin and wait for its answer."""
     raise NotImplementedError(f"a worker implements this: {request.plugin_id}")
+
+
+@activity.defn(name=CANCEL_EXECUTION)
+async def cancel_execution(request: CancelInput) -> None:
+    """Tell the plugin to stop; that it does not know the execution is fine."""
+    raise NotImplementedError(f"a worker implements this: {request.key}")
+
+
+@activity.defn(name=RAISE_NOTICES)
+async def raise_notices(request: RaiseInput) -> Raised:
+    """Start a `Notice` workflow for each, once per breach id; returns as soon as they are sure."""
+    raise NotImplementedError(f"a worker implements this: {request.tenant_id}")
+
+
+@activity.defn(name=PUBLISH_CHANGES)
+async def publish_changes(request: RunChanges) -> Published:
+    """Tell the sinks of a run's state changes, or hand over what they do not take at once."""
+    raise NotImplementedError(f"a worker implements this: {request.run_id}")
 
 
 @activity.defn(name=WATCH_TICK)
