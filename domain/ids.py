@@ -132,3 +132,13 @@ def delivery_id(run_id: str) -> str:
 def breaker_id(plugin_id: str) -> str:
     """`breaker/<plugin id>`: the workflow that knows whether a plugin is fit to be called."""
     return f"breaker/{plugin_id}"
+
+
+def plugin_queue(task_queue: str) -> str:
+    """`taskflow-plugins`: where calls of plugins are made, apart from everything else."""
+    return f"{task_queue}-plugins"
+
+
+def recovery_queue(task_queue: str) -> str:
+    """`taskflow-recovery`: notices, work orders, deliveries and breakers."""
+    return f"{task_queue}-recovery"

@@ -161,6 +161,7 @@ class Sla(Model):
     warn_at: Annotated[float, Field(strict=True, gt=0, lt=1)]
     on_breach: Literal["notify", "cancel"]
     severity: Literal["low", "medium", "high", "critical"]
+    while_paused: Literal["runs", "stops"] = "runs"
 
 
 class Blackout(Model):
