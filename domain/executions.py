@@ -1,10 +1,12 @@
 """Reports of plugins about executions that they accepted: what they say, and who may say it."""
 
+from datetime import datetime
 from hashlib import blake2b
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
+from domain.events_out import Published
 from domain.payload import Payload
 from domain.task import Model
 
@@ -33,13 +35,22 @@ class ExecutionReport(Model):
 
 
 class Progress(Payload):
-    """Heartbeat details of an accepted execution: the newest that its plugin said."""
+    """Heartbeat details of an accepted execution: the newest that its plugin said.
+
+    `compensates`: the call undoes a run, so that `attempt` counts among such calls. `retries`:
+    whether `task-retry-queue` was on when it was accepted. `published`: what became of the state
+    changes that were told meanwhile; the result of the execution carries it on.
+    """
 
     attempt: int
     accepted: bool = True
     sequence: int = -1
     progress: JsonValue = None
     message: str | None = None
+    compensates: bool = False
+    accepted_at: datetime | None = None
+    retries: bool = True
+    published: Published | None = None
 
 
 COMPENSATION_SUFFIX = "/compensation"

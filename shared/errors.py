@@ -16,5 +16,13 @@ class NotFound(Refused):
     """The task, run or plugin named does not exist for this tenant."""
 
 
+class Conflict(Refused):
+    """What was asked no longer fits the state of things; `code` says how, for machines."""
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class TemporalUnreachable(TaskflowError):  # noqa: N818 - as above
     """Temporal did not answer; nothing is known to have changed."""
