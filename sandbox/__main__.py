@@ -8,8 +8,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from sandbox.cancellation import Cancellation
 from sandbox.capacity import CapacityService
-from sandbox.control import create_app
+from sandbox.control import World, create_app
 from sandbox.endpoint import Sleepers
 from sandbox.journal import Journal, JournalError
 from sandbox.knobs import ConfigError, SandboxConfig, load_config
@@ -42,8 +43,12 @@ def main(arguments: list[str] | None = None) -> int:
             return _say(1, f"cannot use the log {options.log}: {error}")
         sleepers = Sleepers()
         runtime = PluginRuntime(journal, sleepers, ledger, config.plugins)
-        capacity = CapacityService(journal, sleepers, ledger)
-        serve(create_app(runtime, capacity, journal), listener, sleepers.stop)
+        world = World(
+            runtime=runtime,
+            cancellation=Cancellation(journal, sleepers, runtime),
+            capacity=CapacityService(journal, sleepers, ledger),
+        )
+        serve(create_app(world, journal), listener, sleepers.stop)
     return 0
 
 

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import Mapping, Sequence
-from typing import Self
+from typing import Literal, Self
 
 import httpx
 from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, TypeAdapter
@@ -20,7 +20,7 @@ class Delivery(BaseModel):
     """One delivery to a plugin, as the sandbox saw it.
 
     `delivery` counts from 1 within the key. `ended_at`, `outcome` and `effect` are None while it
-    is under way; `effect` also when the delivery stands for no effect.
+    is under way; `effect` also when the delivery stands for no effect. `cancelled` is of the key.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -38,6 +38,18 @@ class Delivery(BaseModel):
     ended_at: AwareDatetime | None
     outcome: str | None
     effect: int | None
+    cancelled: bool = False
+
+
+class Cancellation(BaseModel):
+    """One request to cancel the execution of a key; `answered` is the status of the answer."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: str
+    plugin_id: str
+    at: AwareDatetime
+    answered: int
 
 
 class Reservation(BaseModel):
@@ -63,6 +75,10 @@ class Capacity(BaseModel):
 
 class _Deliveries(BaseModel):
     deliveries: list[Delivery]
+
+
+class _Cancellations(BaseModel):
+    cancellations: list[Cancellation]
 
 
 _DELIVERIES = TypeAdapter(_Deliveries)
@@ -107,12 +123,14 @@ class SandboxClient:
         latency: float = 0.0,
         script: Sequence[str] = ("ok",),
         result: JsonValue = None,
+        cancel: Literal["supported", "unsupported"] = "supported",
     ) -> None:
         """Set all knobs of a plugin: `latency` in seconds, `script` as in `sandbox.knobs`."""
         knobs: dict[str, JsonValue] = {
             "latency": latency,
             "script": list(script),
             "result": result,
+            "cancel": cancel,
         }
         await self._call("PUT", f"/control/plugins/{plugin_id}", json=knobs)
 
@@ -132,6 +150,11 @@ class SandboxClient:
         params = {name: value for name, value in wanted.items() if value is not None}
         answer = await self._call("GET", "/control/deliveries", params=params)
         return _DELIVERIES.validate_json(answer.content).deliveries
+
+    async def cancellations(self) -> list[Cancellation]:
+        """Requests to cancel since the last reset, in order of arrival."""
+        answer = await self._call("GET", "/control/cancellations")
+        return _Cancellations.model_validate_json(answer.content).cancellations
 
     async def configure_capacity(
         self,

@@ -2,11 +2,13 @@
 
 Control routes answer JSON; every refusal is problem+json.
 
-- `PUT /control/plugins/{plugin_id}` with `{latency, script, result}` -> 200 the knobs as set
-  (what is left out goes back to its default)
+- `PUT /control/plugins/{plugin_id}` with `{latency, script, result, cancel}` -> 200 the knobs as
+  set (what is left out goes back to its default)
 - `GET /control/plugins` -> `{"plugins": {plugin_id: knobs}}`
 - `DELETE /control/plugins/{plugin_id}` -> 204, also when there was nothing
 - `GET /control/deliveries?plugin_id=&task_id=&key=` -> `{"deliveries": [...]}`, by arrival
+- `GET /control/cancellations` -> `{"cancellations": [{"key", "plugin_id", "at", "answered"}]}`,
+  by arrival; `answered` is the status
 - `PUT /control/capacity` with `{limits, script, latency}` -> 200 the knobs as set
 - `GET /control/capacity` -> `{"reserved": {reservation_id: {...}}, "in_use": {resource: n},
   "requests": n}`
@@ -17,19 +19,32 @@ Control routes answer JSON; every refusal is problem+json.
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Response
 from starlette.routing import Route
 
 from sandbox import problems
+from sandbox.cancellation import Cancellation
 from sandbox.capacity import CapacityKnobs, CapacityService
 from sandbox.journal import Journal
 from sandbox.knobs import Knobs, PluginId
 from sandbox.runtime import PluginRuntime
 
+EXECUTION_PATH = "/plugin/runtime/{plugin_id}/executions/{run_id:path}"
 
-def create_app(runtime: PluginRuntime, capacity: CapacityService, journal: Journal) -> FastAPI:
+
+@dataclass(frozen=True)
+class World:
+    """What the sandbox plays: one endpoint for each route of the outside world."""
+
+    runtime: PluginRuntime
+    cancellation: Cancellation
+    capacity: CapacityService
+
+
+def create_app(world: World, journal: Journal) -> FastAPI:
     """The ASGI app of the sandbox; it closes the journal when it shuts down."""
 
     @asynccontextmanager
@@ -41,14 +56,16 @@ def create_app(runtime: PluginRuntime, capacity: CapacityService, journal: Journ
     problems.install(app)
     # First in the list, so that a request of a benchmark is matched at once.
     app.router.routes[:0] = [
-        Route("/plugin/runtime/{plugin_id}/execute", runtime, methods=["POST"]),
-        Route("/ops/capacity/reserve", capacity, methods=["POST"]),
+        Route("/plugin/runtime/{plugin_id}/execute", world.runtime, methods=["POST"]),
+        Route(EXECUTION_PATH, world.cancellation, methods=["DELETE"]),
+        Route("/ops/capacity/reserve", world.capacity, methods=["POST"]),
     ]
-    _add_control(app, runtime, capacity)
+    _add_plugins(app, world.runtime)
+    _add_services(app, world)
     return app
 
 
-def _add_control(app: FastAPI, runtime: PluginRuntime, capacity: CapacityService) -> None:
+def _add_plugins(app: FastAPI, runtime: PluginRuntime) -> None:
     @app.put("/control/plugins/{plugin_id}")
     async def configure(plugin_id: PluginId, knobs: Knobs) -> Knobs:
         runtime.knobs[plugin_id] = knobs
@@ -70,19 +87,31 @@ def _add_control(app: FastAPI, runtime: PluginRuntime, capacity: CapacityService
         body = json.dumps({"deliveries": [entry.view() for entry in found]})
         return Response(body, media_type="application/json")
 
+    @app.get("/control/cancellations")
+    async def cancellations() -> dict[str, list[dict[str, Any]]]:
+        shown = ("key", "plugin_id", "at", "answered")
+        return {
+            "cancellations": [
+                {name: value for name, value in line.items() if name in shown}
+                for line in runtime.ledger.cancellations
+            ]
+        }
+
+
+def _add_services(app: FastAPI, world: World) -> None:
     @app.put("/control/capacity")
     async def configure_capacity(knobs: CapacityKnobs) -> CapacityKnobs:
-        capacity.knobs = knobs
+        world.capacity.knobs = knobs
         return knobs
 
     @app.get("/control/capacity")
     async def reservations() -> dict[str, Any]:
-        return runtime.ledger.reservations.view()
+        return world.capacity.ledger.reservations.view()
 
     @app.post("/control/reset", status_code=204)
     async def reset() -> None:
-        capacity.knobs = CapacityKnobs()
-        await runtime.reset()
+        world.capacity.knobs = CapacityKnobs()
+        await world.runtime.reset()
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -37,9 +37,7 @@ class Execution(BaseModel):
 
 def read_delivery(scope: Scope, body: bytes, ledger: Ledger, at: str) -> Entry:
     """The delivery that a request makes, not yet counted. Raises Problem 404 or 400."""
-    plugin_id = scope["path_params"]["plugin_id"]
-    if not PLUGIN_ID.fullmatch(plugin_id):
-        raise Problem(404, "NO_SUCH_PLUGIN", f"the plugin id is not {PLUGIN_ID.pattern}")
+    plugin_id = read_plugin_id(scope)
     key, traceparent = read_headers(scope)
     try:
         execution = Execution.model_validate_json(body)
@@ -60,10 +58,26 @@ def read_delivery(scope: Scope, body: bytes, ledger: Ledger, at: str) -> Entry:
     return Entry(sent=sent, started_at=at, memory=ledger.memory(key))
 
 
+def read_plugin_id(scope: Scope) -> str:
+    """The plugin that a path names. Raises Problem 404."""
+    plugin_id: str = scope["path_params"]["plugin_id"]
+    if not PLUGIN_ID.fullmatch(plugin_id):
+        raise Problem(404, "NO_SUCH_PLUGIN", f"the plugin id is not {PLUGIN_ID.pattern}")
+    return plugin_id
+
+
 def read_headers(scope: Scope) -> tuple[str, str]:
     """The idempotency key and the `traceparent` that every call carries. Raises Problem 400."""
     headers: dict[bytes, bytes] = dict(scope["headers"])
     return _header(headers, "idempotency-key", _KEY), _header(headers, "traceparent", _TRACEPARENT)
+
+
+def read_headers_for(key: str, scope: Scope) -> str:
+    """The `traceparent` of a call whose idempotency key has to be this. Raises Problem 400."""
+    sent, traceparent = read_headers(scope)
+    if sent != key:
+        raise Problem(400, "INVALID_HEADER", f"the header idempotency-key is not {key}")
+    return traceparent
 
 
 def _header(headers: dict[bytes, bytes], name: str, form: re.Pattern[str]) -> str:

@@ -22,10 +22,10 @@ def now() -> str:
 
 
 class Sleepers:
-    """Waits that all end when the sandbox stops."""
+    """Waits that all end when the sandbox stops, and those of one owner when they are woken."""
 
     def __init__(self) -> None:
-        self._waiting: set[asyncio.Future[bool]] = set()
+        self._waiting: dict[asyncio.Future[bool], object] = {}
         self._stopping = False
 
     def stop(self) -> None:
@@ -35,8 +35,14 @@ class Sleepers:
             if not sleeper.done():
                 sleeper.set_result(False)
 
-    async def sleep(self, seconds: float) -> bool:
-        """False when the sandbox stops before the time is over."""
+    def wake(self, owner: object) -> None:
+        """Wake whoever waits for this very owner."""
+        for sleeper, waits_for in self._waiting.items():
+            if waits_for is owner and not sleeper.done():
+                sleeper.set_result(False)
+
+    async def sleep(self, seconds: float, owner: object = None) -> bool:
+        """False when the sandbox stops, or the owner is woken, before the time is over."""
         if seconds <= 0:
             return True
         if self._stopping:
@@ -44,12 +50,12 @@ class Sleepers:
         loop = asyncio.get_running_loop()
         sleeper: asyncio.Future[bool] = loop.create_future()
         timer = loop.call_later(seconds, _wake, sleeper)
-        self._waiting.add(sleeper)
+        self._waiting[sleeper] = owner
         try:
             return await sleeper
         finally:
             timer.cancel()
-            self._waiting.discard(sleeper)
+            del self._waiting[sleeper]
 
 
 def _wake(sleeper: asyncio.Future[bool]) -> None:
@@ -63,6 +69,7 @@ class Endpoint(ABC):
     def __init__(self, journal: Journal, sleepers: Sleepers) -> None:
         self._journal = journal
         self._sleep = sleepers.sleep
+        self._wake = sleepers.wake
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI)."""

@@ -129,7 +129,8 @@ class Knobs(BaseModel):
     """The behaviour of one plugin; what is not set is a plugin that succeeds at once.
 
     `latency`: seconds between the arrival of a delivery and its outcome. `script`: see the
-    module. `result`: any JSON value, given back on success.
+    module. `result`: any JSON value, given back on success. `cancel`: whether executions can be
+    cancelled, see `sandbox.cancellation`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -137,6 +138,7 @@ class Knobs(BaseModel):
     latency: float = Field(default=0.0, ge=0.0, le=MAX_SECONDS, allow_inf_nan=False)
     script: tuple[Word, ...] = Field(default=("ok",), min_length=1, max_length=1000)
     result: JsonValue = None
+    cancel: Literal["supported", "unsupported"] = "supported"
 
     @field_validator("script")
     @classmethod
@@ -173,7 +175,7 @@ PluginId = Annotated[str, StringConstraints(pattern=rf"^{PLUGIN_ID.pattern}$")]
 
 
 class SandboxConfig(BaseModel):
-    """The file of `--config`: `{plugins: {plugin_id: {latency, script, result}}}`."""
+    """The file of `--config`: `{plugins: {plugin_id: {latency, script, result, cancel}}}`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -3,6 +3,7 @@
 The rules live here. One effect per key, whatever happens: whoever comes later, or comes at the
 same time, gets the first effect again. A delivery is stale when a higher fence was seen for its
 key; it is asked again right before the effect, since a newer holder may have come meanwhile.
+A cancelled key never has an effect.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from pydantic import JsonValue
 from typing_extensions import TypedDict
 
 from sandbox.reservations import Reservations
+
+CANCELLED = 202  # the status of a cancellation that was granted
 
 
 class Sent(TypedDict):
@@ -36,9 +39,9 @@ class DeliveryLine(Sent):
     """One line of the log: a delivery arrived (`start`) or is over (`end`).
 
     `at` is RFC 3339 in UTC with microseconds. `outcome` and `effect` are null on `start`; on `end`
-    the outcome is the word of the script, `stale` or `stopped`, and the effect the number of the
-    effect that the answer stands for. `result` is there on the first line of an effect when the
-    plugin gives a result back.
+    the outcome is the word of the script, `stale`, `cancelled` or `stopped`, and the effect the
+    number of the effect that the answer stands for. `result` is there on the first line of an
+    effect when the plugin gives a result back.
     """
 
     event: Literal["start", "end"]
@@ -46,6 +49,20 @@ class DeliveryLine(Sent):
     outcome: str | None
     effect: int | None
     result: NotRequired[JsonValue]
+
+
+class CancelLine(TypedDict):
+    """One line of the log: a caller wanted the execution of a key cancelled.
+
+    `answered` is the status: 202 cancelled, 409 already finished, 404 unknown or not supported.
+    """
+
+    event: Literal["cancel"]
+    key: str
+    plugin_id: str
+    traceparent: str
+    at: str
+    answered: int
 
 
 class ResetLine(TypedDict):
@@ -63,6 +80,7 @@ class KeyMemory:
     fence: int = 0
     effect: int | None = None
     result: JsonValue = None
+    cancelled: bool = False
 
 
 @dataclass(slots=True)
@@ -99,6 +117,7 @@ class Entry:
             "ended_at": self.ended_at,
             "outcome": self.outcome,
             "effect": self.effect,
+            "cancelled": self.memory.cancelled,
         }
 
 
@@ -109,6 +128,7 @@ class Ledger:
     effects: int = 0
     keys: dict[str, KeyMemory] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
+    cancellations: list[CancelLine] = field(default_factory=list)
     reservations: Reservations = field(default_factory=Reservations)
 
     def memory(self, key: str) -> KeyMemory:
@@ -145,13 +165,35 @@ class Ledger:
             line["result"] = result
         return line
 
+    def finished(self, plugin_id: str, key: str) -> bool | None:
+        """Whether nothing is left to cancel; None when the plugin never got the key.
+
+        Work is finished by its effect, and by a failure that the plugin itself answered unless
+        another delivery is still open. What no plugin answered may go on: it is not finished.
+        """
+        found = list(self.find(plugin_id=plugin_id, task_id=None, key=key))
+        if not found:
+            return None
+        if found[-1].memory.effect is not None:
+            return True
+        outcomes = [entry.outcome for entry in found if entry.outcome != "stale"]
+        last = outcomes[-1] if outcomes else None
+        return None not in outcomes and (last or "").startswith(("fail:", "reject:"))
+
+    def cancel(self, line: CancelLine) -> None:
+        """Keep a request to cancel, and do it when it was granted; a replay does the same again."""
+        self.cancellations.append(line)
+        if line["answered"] == CANCELLED:
+            self.memory(line["key"]).cancelled = True
+
     def reset(self, at: str) -> ResetLine:
-        """Forget every key, delivery and reservation; returns the log line that says so.
+        """Forget everything that came; returns the log line that says so.
 
         A delivery under way keeps its own memory: it ends, but nothing after the reset sees it.
         """
         self.keys.clear()
         self.entries.clear()
+        self.cancellations.clear()
         self.reservations = Reservations()
         return {"event": "reset", "at": at}
 

@@ -5,12 +5,11 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sandbox.ledger import DeliveryLine, Entry, Ledger, ResetLine, Sent
+from sandbox.ledger import CancelLine, DeliveryLine, Entry, Ledger, ResetLine, Sent
 from sandbox.reservations import CapacityLine
 
-_LINE: TypeAdapter[DeliveryLine | CapacityLine | ResetLine] = TypeAdapter(
-    Annotated[DeliveryLine | CapacityLine | ResetLine, Field(discriminator="event")]
-)
+_Line = DeliveryLine | CancelLine | CapacityLine | ResetLine
+_LINE: TypeAdapter[_Line] = TypeAdapter(Annotated[_Line, Field(discriminator="event")])
 _SENT = TypeAdapter(Sent)
 
 
@@ -34,6 +33,8 @@ def replay(lines: Iterable[bytes]) -> Ledger:
             open_entries.clear()
         elif record["event"] == "capacity":
             ledger.reservations.record(record)
+        elif record["event"] == "cancel":
+            ledger.cancel(record)
         elif record["event"] == "start":
             entry = _entry(ledger, record)
             ledger.arrive(entry)

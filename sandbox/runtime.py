@@ -1,5 +1,7 @@
 """The execute route: counts a delivery, waits as long as told, and ends it as scripted."""
 
+import asyncio
+import math
 from collections.abc import Mapping
 
 from pydantic import JsonValue
@@ -11,7 +13,7 @@ from sandbox.journal import Journal
 from sandbox.knobs import Knobs, Outcome
 from sandbox.ledger import Entry, Ledger
 from sandbox.problems import Problem
-from sandbox.wire import Exchange, failure_body, success_body
+from sandbox.wire import Exchange, cancelled_body, failure_body, success_body
 
 _SECOND_BETWEEN_BLANKS = 1.0
 _DEFAULT = Knobs()
@@ -34,18 +36,26 @@ class PluginRuntime(Endpoint):
         self._write(self.ledger.arrive(entry))
         await self._run(entry, exchange)
 
+    def knobs_of(self, plugin_id: str) -> Knobs:
+        """How a plugin behaves now."""
+        return self.knobs.get(plugin_id, _DEFAULT)
+
     async def reset(self) -> None:
         """Back to the knobs of the config file and an empty memory; the log is marked."""
         self.knobs = dict(self._configured)
         await self._commit(self.ledger.reset(now()))
 
     async def _run(self, entry: Entry, exchange: Exchange) -> None:
-        knobs = self.knobs.get(entry.sent["plugin_id"], _DEFAULT)
-        if not entry.stale and not await self._sleep(knobs.latency):
+        knobs = self.knobs_of(entry.sent["plugin_id"])
+        settled = entry.stale or entry.memory.cancelled
+        if not settled and not await self._wait(entry, knobs.latency):
             await self._end(entry, "stopped")
             await exchange.close()
         elif entry.stale:
             await self._refuse_stale(entry, exchange)
+        elif entry.memory.cancelled:
+            await self._end(entry, "cancelled")
+            await exchange.answer(200, cancelled_body())
         else:
             effect_done = entry.memory.effect is not None
             outcome = knobs.outcome(entry.sent["delivery"], effect_done=effect_done)
@@ -69,20 +79,35 @@ class PluginRuntime(Endpoint):
             case "slow":
                 await self._answer_slowly(entry, outcome, result, exchange)
             case "hang":
-                await exchange.until_gone()
-                await self._end(entry, outcome.text)
+                await self._hang(entry, outcome, exchange)
             case _:
                 await self._end(entry, outcome.text)
                 await _fail(outcome, result, exchange)
+
+    async def _hang(self, entry: Entry, outcome: Outcome, exchange: Exchange) -> None:
+        gone = asyncio.create_task(exchange.until_gone())
+        woken = asyncio.create_task(self._sleep(math.inf, entry.memory))
+        try:
+            await asyncio.wait({gone, woken}, return_when=asyncio.FIRST_COMPLETED)
+            if not entry.memory.cancelled:
+                await gone
+        finally:
+            gone.cancel()
+            woken.cancel()
+        if entry.memory.cancelled:
+            await self._end(entry, "cancelled")
+            await exchange.answer(200, cancelled_body())
+        else:
+            await self._end(entry, outcome.text)
 
     async def _answer_slowly(
         self, entry: Entry, outcome: Outcome, result: JsonValue, exchange: Exchange
     ) -> None:
         left = outcome.seconds or 0.0
         await exchange.begin_slowly()
-        while left > 0:
+        while left > 0 and not entry.memory.cancelled:
             step = min(left, _SECOND_BETWEEN_BLANKS)
-            if not await self._sleep(step):
+            if not await self._wait(entry, step):
                 await self._end(entry, "stopped")
                 await exchange.close()
                 return
@@ -92,6 +117,10 @@ class PluginRuntime(Endpoint):
             await self._end(entry, "stale")
             await exchange.close()
             return
+        if entry.memory.cancelled:
+            await self._end(entry, "cancelled")
+            await exchange.end_slowly(cancelled_body())
+            return
         await self._effect(entry, outcome, result)
         await exchange.end_slowly(success_body(entry.memory.result))
 
@@ -99,6 +128,10 @@ class PluginRuntime(Endpoint):
         await self._end(entry, "stale")
         detail = f"fence {entry.sent['fence']} is below {entry.memory.fence}, seen for this key"
         await exchange.refuse(Problem(409, "STALE_FENCE", detail))
+
+    async def _wait(self, entry: Entry, seconds: float) -> bool:
+        """Wait, but not on when the execution is cancelled; False when the sandbox stops."""
+        return await self._sleep(seconds, entry.memory) or entry.memory.cancelled
 
     async def _effect(self, entry: Entry, outcome: Outcome, result: JsonValue) -> None:
         await self._commit(self.ledger.end(entry, outcome.text, now(), effect=True, result=result))

@@ -121,6 +121,11 @@ def failure_body(code: str, *, retryable: bool) -> bytes:
     return _body("FAILED", error_code=code, message=message, retryable=retryable)
 
 
+def cancelled_body() -> bytes:
+    """The 200 body of a plugin whose work was cancelled."""
+    return _body("FAILED", error_code="CANCELLED", message="the execution was cancelled")
+
+
 def _body(
     status: str,
     *,

@@ -136,6 +136,16 @@ async def until_arrived(
             await asyncio.sleep(0.02)
 
 
+async def cancel(
+    http: httpx.AsyncClient, plugin_id: str, key: str, *, path: str | None = None
+) -> httpx.Response:
+    """Ask a plugin to cancel the execution of a key; `path` writes the key another way."""
+    return await http.delete(
+        f"/plugin/runtime/{plugin_id}/executions/{path or key}",
+        headers={"Idempotency-Key": key, "traceparent": TRACEPARENT},
+    )
+
+
 def capacity_call(
     reservation_id: str, action: str = "reserve", *, resources: Mapping[str, int] | None = None
 ) -> dict[str, Any]:

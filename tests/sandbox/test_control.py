@@ -14,12 +14,13 @@ async def test_knobs_can_be_read_back_and_removed(
     """PUT replaces all knobs of a plugin, DELETE takes them away, GET shows them."""
     await sandbox.configure("a", latency=1.5, script=["429:2", "ok"], result=[1])
     await sandbox.configure("b", script=["hang"])
-    await sandbox.configure("b")
+    await sandbox.configure("b", cancel="unsupported")
+    can, cannot = {"cancel": "supported"}, {"cancel": "unsupported"}
     shown = (await http.get("/control/plugins")).json()
     assert shown == {
         "plugins": {
-            "a": {"latency": 1.5, "script": ["429:2", "ok"], "result": [1]},
-            "b": {"latency": 0.0, "script": ["ok"], "result": None},
+            "a": {"latency": 1.5, "script": ["429:2", "ok"], "result": [1]} | can,
+            "b": {"latency": 0.0, "script": ["ok"], "result": None} | cannot,
         }
     }
     await sandbox.remove("a")
@@ -36,6 +37,7 @@ async def test_knobs_can_be_read_back_and_removed(
         {"script": ["maybe"]},
         {"script": [200]},
         {"colour": "red"},
+        {"cancel": "perhaps"},
         [],
     ],
 )
