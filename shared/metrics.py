@@ -3,6 +3,7 @@
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
 
 from domain.governor import Answer, Degraded
+from domain.outcomes import CircuitState
 from domain.scoring import Score
 from domain.watch import Counts
 
@@ -101,6 +102,64 @@ class ForecastMetrics:
         self._all = self._all.plus(score)
         if (rate := self._all.hit_rate) is not None:
             self._rate.set(rate)
+
+
+class EventMetrics:
+    """What became of state changes that sinks are told, counted for each sink."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"task_events_{name}", text, ["sink"], registry=registry)
+
+        self._delivered = counter("delivered_total", "State changes that a sink took")
+        self._handed_over = counter(
+            "handed_over_total", "Those that it did not take at once: a Delivery workflow goes on"
+        )
+        self._given_up = counter("given_up_total", "Those that it will never be told")
+
+    def delivered(self, sink: str, changes: int) -> None:
+        """The sink took so many."""
+        self._delivered.labels(sink).inc(changes)
+
+    def handed_over(self, sink: str, changes: int) -> None:
+        """So many are on their way by a workflow."""
+        self._handed_over.labels(sink).inc(changes)
+
+    def given_up(self, sink: str, changes: int) -> None:
+        """So many were refused, or their time is over."""
+        self._given_up.labels(sink).inc(changes)
+
+
+class BreakerMetrics:
+    """Plugins whose calls fail, as this process knows of them."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"task_breaker_{name}", text, ("plugin_id",), registry=registry)
+
+        self._opened = counter("opened_total", "Circuits opened by what this process told")
+        self._waits = counter("waits_total", "Attempts that waited, their plugin not being called")
+        self._state = Gauge(
+            "task_breaker_state",
+            "Circuit of a plugin that had failures: 0 closed, 1 half open, 2 open",
+            ("plugin_id",),
+            registry=registry,
+        )
+
+    def opened(self, plugin_id: str) -> None:
+        """Count a circuit that opened."""
+        self._opened.labels(plugin_id).inc()
+
+    def waited(self, plugin_id: str) -> None:
+        """Count an attempt that was put off."""
+        self._waits.labels(plugin_id).inc()
+
+    def state(self, plugin_id: str, state: CircuitState) -> None:
+        """Show how a circuit is."""
+        self._state.labels(plugin_id).set(_CIRCUITS[state])
+
+
+_CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 
 
 def serve_metrics(port: int, address: str) -> None:

@@ -18,15 +18,17 @@ from temporalio.worker import Worker
 from activities.admission import AdmissionActivities
 from activities.capacity import CapacityActivities
 from activities.plugin import PluginActivities
+from shared.breakers import Breakers
 from shared.errors import TemporalUnreachable
 from shared.governor import Governors
-from shared.metrics import AdmissionMetrics, serve_metrics
+from shared.metrics import AdmissionMetrics, BreakerMetrics, serve_metrics
 from shared.policy import LivePolicy
 from shared.search_attributes import register_search_attributes
 from shared.settings import Settings
 from shared.temporal import connect
-from worker.build import MAX_CALLS, new_worker
+from worker.build import new_worker
 from worker.governor import build_governor_worker
+from worker.plugins import build_plugin_worker
 from worker.watch import build_watch_worker, keep_scheduled
 from workflows.task_run import TaskRun
 
@@ -41,6 +43,12 @@ def admission_metrics() -> AdmissionMetrics:
     return AdmissionMetrics()
 
 
+@cache
+def breaker_metrics() -> BreakerMetrics:
+    """The same for breakers."""
+    return BreakerMetrics()
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the workers of one process share."""
@@ -50,28 +58,31 @@ class Parts:
     http: httpx.AsyncClient
     governors: Governors
     capacity: CapacityActivities
+    policy: LivePolicy
+    plugins: PluginActivities
 
 
 @contextlib.asynccontextmanager
 async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Parts]:
     """Make them, hold them, close them."""
     governors = Governors(client, settings.task_queue)
+    policy = LivePolicy(settings.policy_file, settings.flag_overrides())
     try:
         async with http_client() as http:
             capacity = CapacityActivities(http, settings.capacity_url, settings.capacity_timeout)
-            yield Parts(client, settings, http, governors, capacity)
+            plugins = PluginActivities(http, settings.plugin_url, policy.of)
+            yield Parts(client, settings, http, governors, capacity, policy, plugins)
     finally:
+        await breakers.close()
         await governors.close()
 
 
 def build_worker(parts: Parts) -> Worker:
     """Wire runs and their activities to a task queue."""
     settings = parts.settings
-    policy = LivePolicy(settings.policy_file, settings.flag_overrides())
-    plugins = PluginActivities(parts.http, settings.plugin_url, policy.of)
     admission = AdmissionActivities(
         parts.governors,
-        policy.degraded_of,
+        parts.policy.degraded_of,
         admission_metrics(),
         capacity=settings.capacity_url is not None,
     )
@@ -80,7 +91,7 @@ def build_worker(parts: Parts) -> Worker:
         task_queue=settings.task_queue,
         workflows=[TaskRun],
         activities=[
-            plugins.execute_plugin,
+            parts.plugins.execute_plugin,
             admission.ask_governor,
             admission.release_grant,
             parts.capacity.reserve_capacity,
@@ -93,7 +104,8 @@ def http_client() -> httpx.AsyncClient:
     """The client of all plugin calls; it follows no redirect, and activities set the deadlines."""
     return httpx.AsyncClient(
         timeout=httpx.Timeout(None, connect=10.0),
-        limits=httpx.Limits(max_connections=MAX_CALLS, max_keepalive_connections=100),
+        # Slots bound the calls; a bound here would let slow plugins hold up all other services.
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
         follow_redirects=False,
         trust_env=False,
     )
@@ -114,6 +126,7 @@ async def run_worker(settings: Settings) -> None:
         shared_parts(client, settings) as parts,
         build_governor_worker(client, settings, parts.capacity),
         build_worker(parts),
+        build_plugin_worker(parts.client, parts.settings, parts.http, parts.plugins),
         _watching(client, settings),
     ):
         log.info("worker ready", action="worker_ready", task_queue=settings.task_queue)
