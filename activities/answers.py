@@ -3,6 +3,8 @@
 The lower half reads answers of any service: bounded, strict, and never more than was said.
 """
 
+import asyncio
+import contextlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +19,9 @@ from domain.problems import InvalidInput, problems_of
 
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_RESULT_BYTES = 256 * 1024
+MAX_ACCEPTANCE_BYTES = 64 * 1024
+"""Of the body of a 202, which says nothing: read on so far, so that the connection lives on."""
+ACCEPTANCE_SECONDS = 1.0
 RETRYABLE_4XX = frozenset({408, 425, 429})
 _MOST_SHOWN = 300
 
@@ -24,7 +29,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Answer(BaseModel):
-    """The body of a 200: the plugin finished, well or badly."""
+    """The body of a 200, or what a final report says: the plugin finished, well or badly."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -37,30 +42,53 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why an attempt failed and whether, and when, another makes sense."""
+    """Why an attempt failed and whether, and when, another makes sense.
+
+    `waits`: the plugin was not called at all, so that it is no attempt.
+    """
 
     code: str
     message: str
     retryable: bool = True
     retry_after: timedelta | None = None
+    waits: bool = False
 
 
-async def read_answer(response: httpx.Response, *, now: datetime) -> JsonValue | Failure:
-    """The result of a finished execution, else the `Failure`.
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The plugin did its work."""
+
+    result: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A 202: the plugin works on, and will report."""
+
+
+async def read_answer(response: httpx.Response, *, now: datetime) -> Finished | Accepted | Failure:
+    """What the plugin says of the execution.
 
     Never takes anything but a whole, well-formed `SUCCESS` for one. Errors: those of httpx, when
     the connection breaks while the body is read.
     """
+    if response.status_code == httpx.codes.ACCEPTED:
+        # Accepted is what it is, whatever becomes of the body.
+        with contextlib.suppress(httpx.HTTPError, TimeoutError):
+            async with asyncio.timeout(ACCEPTANCE_SECONDS):
+                await read_body(response, MAX_ACCEPTANCE_BYTES)
+        return Accepted()
     if response.status_code != httpx.codes.OK:
         return _refusal(response, now)
     body = await read_body(response, MAX_ANSWER_BYTES)
     if body is None:
         return _bad(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
     answer = parsed(Answer, body)
-    return _bad(answer) if isinstance(answer, str) else _result(answer)
+    return _bad(answer) if isinstance(answer, str) else judged(answer)
 
 
-def _result(answer: Answer) -> JsonValue | Failure:
+def judged(answer: Answer) -> Finished | Failure:
+    """A well-formed answer, or report: also a success fails when its result is too large."""
     if answer.status == "FAILED":
         return Failure(
             answer.error_code or "PLUGIN_FAILED",
@@ -72,7 +100,7 @@ def _result(answer: Answer) -> JsonValue | Failure:
             f"the result is larger than {MAX_RESULT_BYTES} bytes: give back a reference instead"
         )
         return _bad(message, retryable=False)
-    return answer.result
+    return Finished(answer.result)
 
 
 def _bad(message: str, *, retryable: bool = True) -> Failure:
@@ -82,9 +110,6 @@ def _bad(message: str, *, retryable: bool = True) -> Failure:
 def _refusal(response: httpx.Response, now: datetime) -> Failure:
     status = response.status_code
     text = f"the plugin runtime answered {status} {response.reason_phrase}".rstrip()
-    if status == httpx.codes.ACCEPTED:
-        message = "the plugin answered 202: asynchronous executions are not supported yet"
-        return Failure("PLUGIN_ASYNC_UNSUPPORTED", message, retryable=False)
     wait = retry_after(response.headers.get("retry-after"), now)
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Failure("PLUGIN_THROTTLED", text, retry_after=wait)

@@ -5,6 +5,8 @@ from datetime import timedelta
 from temporalio.exceptions import ApplicationError
 
 from activities.answers import Failure
+from domain.events_out import Published
+from domain.run import AttemptDetails
 
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 """A plugin may ask for more patience than the task's policy, but not for ever."""
@@ -20,14 +22,56 @@ def attempt_failed(
     attempt: int,
     retryable: bool,
     retry_after: timedelta | None = None,
+    waits: bool = False,
+    retries: bool = True,
+    published: Published | None = None,
+    counted: bool = False,
 ) -> ApplicationError:
-    """A failed attempt: `code` is the error's type, which the task's `non_retryable` names too."""
+    """A failed attempt: `code` is the error's type, which the task's `non_retryable` names too.
+
+    `counted`: the run counts its attempts and waits between them itself, as the details tell it.
+    The other fields are those of `AttemptDetails`.
+    """
+    wait = min(retry_after, LONGEST_RETRY_AFTER) if retry_after else None
+    details = AttemptDetails(
+        attempt=attempt,
+        retry_after_s=wait.total_seconds() if wait else None,
+        waits=waits,
+        retries=retries,
+        published=published,
+    )
     return ApplicationError(
         message,
-        {"attempt": attempt},
+        details.model_dump(mode="json", exclude_defaults=True),
         type=code,
         non_retryable=not retryable,
-        next_retry_delay=min(retry_after, LONGEST_RETRY_AFTER) if retry_after else None,
+        next_retry_delay=None if counted else wait,
+    )
+
+
+def failed(
+    failure: Failure,
+    *,
+    attempt: int,
+    retries: bool = True,
+    published: Published | None = None,
+    counted: bool = True,
+) -> ApplicationError:
+    """The failure of a call as `attempt_failed`; with `retries` off it is final, and says so."""
+    retryable = failure.retryable and (retries or failure.waits)
+    message = failure.message
+    if failure.retryable and not retryable:
+        message += " (not retried: the feature flag task-retry-queue is off)"
+    return attempt_failed(
+        failure.code,
+        message,
+        attempt=attempt,
+        retryable=retryable,
+        retry_after=failure.retry_after,
+        waits=failure.waits,
+        retries=retries,
+        published=published,
+        counted=counted,
     )
 
 

@@ -1,129 +1,283 @@
 """Calling a plugin: one HTTP request per attempt, with heartbeats and a deadline."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import httpx
 import structlog
-from pydantic import JsonValue
 from temporalio import activity
+from temporalio.client import AsyncActivityCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError
 
-from activities.answers import Failure, read_answer
-from activities.errors import attempt_failed
+from activities.answers import Accepted, Failure, Finished, read_answer
+from activities.call import Call
+from activities.cancel import tell_to_stop
+from activities.errors import failed
 from activities.heartbeats import heartbeats
 from domain.attributes import EXECUTE_PLUGIN
-from domain.run import ExecuteInput, ExecuteResult, fence_of
+from domain.events_out import Published, RunChanges
+from domain.executions import Progress
+from domain.run import ExecuteInput, ExecuteResult
 from domain.states import RunState
 from domain.task import Flags
-from domain.trace import trace_id, traceparent
 
 log = structlog.get_logger(__name__)
 
+MAX_REQUEST_BYTES = 256 * 1024
+"""Of the body of a call: plugins get references to what is larger."""
+MOST_BETWEEN_BEATS = 4.0
+"""Seconds between heartbeats: a cancellation comes with the answer to one."""
+PUBLISH_PATIENCE = 3.0
+"""Seconds that an answer waits for state changes to be told; within what Temporal gives it."""
+
 FlagsOf = Callable[[str], Flags]
 """The feature flags of a tenant, as they are now."""
+Publish = Callable[[RunChanges], Awaitable[Published]]
+"""Tells the outside of a run's state changes."""
+
+
+class Wait(Protocol):
+    """A circuit that is open: when to ask again, since when and why it is so."""
+
+    @property
+    def retry_at(self) -> datetime:
+        """When asking again makes sense."""
+
+    @property
+    def since(self) -> datetime:
+        """When it opened."""
+
+    @property
+    def reason(self) -> str:
+        """What opened it."""
+
+
+class Breakers(Protocol):
+    """Knows which plugins are fit to be called, and learns from every call."""
+
+    async def admit(self, plugin_id: str, key: str, attempt: int) -> Wait | None:
+        """None when the call may be made; quick, also when nobody can decide."""
+
+    def record(
+        self, plugin_id: str, tenant_id: str, error_code: str | None, probe: bool = False
+    ) -> None:
+        """What became of a call that was admitted; whether it was a probe is known by its task."""
 
 
 class PluginActivities:
-    """The activities that reach plugin runtimes; one instance per worker, safe to share."""
+    """The activities that reach plugin runtimes; one instance per worker, safe to share.
 
-    def __init__(self, client: httpx.AsyncClient, base_url: str, flags_of: FlagsOf) -> None:
-        self._client = client
+    `publish` tells of state changes while the plugin works; without it they stay untold.
+    """
+
+    def __init__(
+        self,
+        http: httpx.AsyncClient,
+        base_url: str,
+        flags_of: FlagsOf,
+        *,
+        publish: Publish | None = None,
+        breakers: Breakers | None = None,
+    ) -> None:
+        self._http = http
         self._base_url = base_url.rstrip("/")
         self._flags_of = flags_of
+        self._publish = publish
+        self._breakers = breakers
 
     @activity.defn(name=EXECUTE_PLUGIN)
     async def execute_plugin(self, request: ExecuteInput) -> ExecuteResult:
-        """One attempt.
+        """One attempt; when the plugin accepts it, it stays open for the plugin's report.
 
-        Errors: `ApplicationError` whose type is the error code; Temporal retries it by the task's
-        policy, or not at all when the failure is final or `task-retry-queue` is off.
+        Errors: `ApplicationError` whose type is the error code, with `AttemptDetails`; not
+        retryable when the failure is final or `task-retry-queue` is off.
         """
-        info = activity.info()
+        call = Call(request, activity.info(), datetime.now(UTC))
         flags = self._flags_of(request.tenant_id)
         if not flags.task_scheduler_v3:
             return ExecuteResult(
                 status=RunState.SKIPPED,
-                attempt=info.attempt,
+                attempt=call.attempt,
                 reason="the feature flag task-scheduler-v3 is off",
             )
-        started = datetime.now(UTC)
-        async with heartbeats(_interval(info)):
-            answer = await self._call(request, info, started)
-        error_code = answer.code if isinstance(answer, Failure) else None
-        _log_attempt(request, info, started, error_code)
-        if not isinstance(answer, Failure):
-            return ExecuteResult(status=RunState.SUCCESS, attempt=info.attempt, result=answer)
-        message = answer.message
-        retryable = answer.retryable and flags.task_retry_queue
-        if answer.retryable and not retryable:
-            message += " (not retried: the feature flag task-retry-queue is off)"
-        raise attempt_failed(
-            answer.code,
-            message,
-            attempt=info.attempt,
-            retryable=retryable,
-            retry_after=answer.retry_after,
+        async with _beating(call.info):
+            answer, published = await self._answer(call)
+        if isinstance(answer, Finished):
+            return ExecuteResult(
+                status=RunState.SUCCESS,
+                attempt=call.attempt,
+                result=answer.result,
+                published=published,
+            )
+        if isinstance(answer, Failure):
+            raise failed(
+                answer,
+                attempt=call.attempt,
+                retries=flags.task_retry_queue,
+                published=published,
+                counted=request.attempt > 0,
+            )
+        if call.waits:
+            await self._store_acceptance(call, published, retries=flags.task_retry_queue)
+            activity.raise_complete_async()
+        return ExecuteResult(
+            status=RunState.RUNNING, attempt=call.attempt, accepted=True, published=published
         )
 
-    async def _call(
-        self, request: ExecuteInput, info: activity.Info, started: datetime
-    ) -> JsonValue | Failure:
+    async def _answer(self, call: Call) -> tuple[Finished | Accepted | Failure, Published | None]:
+        """The plugin's answer, and what became of the state changes meanwhile."""
+        publishing = self._start_publishing(call)
+        try:
+            answer = await self._admitted(call)
+            _log_attempt(call, answer)
+            if publishing is None:
+                return answer, None
+            await asyncio.wait([publishing], timeout=PUBLISH_PATIENCE)
+            return answer, publishing.result() if publishing.done() else None
+        except asyncio.CancelledError:
+            if _is_stopping():
+                message = "the worker was stopped before the plugin had answered"
+                return Failure("WORKER_LOST", message), None
+            raise
+        finally:
+            if publishing:
+                publishing.cancel()
+
+    def _start_publishing(self, call: Call) -> "asyncio.Task[Published | None] | None":
+        changes, publish = call.request.changes, self._publish
+        if changes is None or publish is None:
+            return None
+
+        async def told() -> Published | None:
+            try:
+                return await publish(changes)
+            except Exception as error:  # noqa: BLE001 - the run tells them again; see ExecuteResult
+                reason = str(error) or type(error).__name__
+                log.warning("not told", action="publish_failed", run_id=call.run_id, reason=reason)
+                return None
+
+        return asyncio.create_task(told())
+
+    async def _admitted(self, call: Call) -> Finished | Accepted | Failure:
+        """Call the plugin, unless its circuit is open."""
+        plugin_id, breakers = call.request.plugin_id, self._breakers
+        content = call.body()
+        if len(content) > MAX_REQUEST_BYTES:
+            message = (
+                f"params and payload make a call of {len(content):,} bytes, and {MAX_REQUEST_BYTES}"
+                " bytes are the limit: pass a reference instead"
+            )
+            return Failure("PARAMS_TOO_LARGE", message, retryable=False)
+        if breakers is None:
+            return await self._call(call, content)
+        if wait := await breakers.admit(plugin_id, call.key, call.attempt):
+            since = wait.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+            message = f"not called, because its circuit is open since {since}: {wait.reason}"
+            delay = max(wait.retry_at - datetime.now(UTC), timedelta(milliseconds=1))
+            return Failure("PLUGIN_CIRCUIT_OPEN", message, retry_after=delay, waits=True)
+        answer = await self._call(call, content)
+        code = answer.code if isinstance(answer, Failure) else None
+        breakers.record(plugin_id, call.request.tenant_id, code)
+        return answer
+
+    async def _call(self, call: Call, content: bytes) -> Finished | Accepted | Failure:
         """The request and its whole answer, within the attempt's timeout."""
-        run_id = info.workflow_id or ""
-        trace = trace_id(run_id, info.workflow_run_id or "")
+        timeout = call.request.timeout.total_seconds()
         try:
             async with (
                 # One deadline for everything: httpx's own are per read, and an answer that drips
                 # a byte a second would never meet them.
-                asyncio.timeout(request.timeout.total_seconds()),
-                self._client.stream(
+                asyncio.timeout(timeout),
+                self._http.stream(
                     "POST",
-                    f"{self._base_url}/plugin/runtime/{request.plugin_id}/execute",
-                    json={
-                        "run_id": run_id,
-                        "attempt": info.attempt,
-                        "tenant_id": request.tenant_id,
-                        "task_id": request.task_id,
-                        "params": request.params,
-                        "trigger": request.trigger.model_dump(mode="json"),
-                        "deadline": (started + request.timeout).isoformat(),
-                        "fence": fence_of(request.fence, info.attempt),
-                    },
+                    f"{self._base_url}/plugin/runtime/{call.request.plugin_id}/execute",
+                    content=content,
                     headers={
-                        "Idempotency-Key": run_id,
-                        "traceparent": traceparent(trace, info.attempt),
+                        "Content-Type": "application/json",
+                        "Idempotency-Key": call.key,
+                        "traceparent": call.parent,
                     },
                 ) as response,
             ):
                 return await read_answer(response, now=datetime.now(UTC))
         except TimeoutError:
-            seconds = f"{request.timeout.total_seconds():g} s"
-            return Failure("PLUGIN_TIMEOUT", f"the plugin did not answer within {seconds}")
+            return Failure("PLUGIN_TIMEOUT", f"the plugin did not answer within {timeout:g} s")
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             return Failure("PLUGIN_UNAVAILABLE", f"the call to the plugin broke: {reason}")
 
+    async def _store_acceptance(
+        self, call: Call, published: Published | None, *, retries: bool
+    ) -> None:
+        """What reports are measured by; without it they are still taken, by their nonce alone."""
+        progress = Progress(
+            attempt=call.attempt,
+            compensates=call.request.compensates,
+            accepted_at=datetime.now(UTC),
+            retries=retries,
+            published=published,
+        )
+        # By the client and not by `activity.heartbeat`: that one may be held back and, once this
+        # activity is left to the plugin, forgotten.
+        handle = activity.client().get_async_activity_handle(task_token=call.info.task_token)
+        try:
+            await handle.heartbeat(progress)
+        except AsyncActivityCancelledError as error:
+            if not (error.details and error.details.cancel_requested):
+                return
+            # Cancelled while it was being accepted: whoever cancels may have come too early.
+            with contextlib.suppress(ApplicationError):
+                await tell_to_stop(
+                    self._http,
+                    self._base_url,
+                    plugin_id=call.request.plugin_id,
+                    key=call.key,
+                    parent=call.parent,
+                )
+            with contextlib.suppress(RPCError):
+                await handle.report_cancellation()
+        except RPCError as error:  # the plugin has reported its end already, or Temporal is busy
+            log.info("not stored", action="acceptance_not_stored", reason=error.message)
 
-def _interval(info: activity.Info) -> float:
-    """Seconds between heartbeats: often enough that silence means a lost worker."""
-    return (info.heartbeat_timeout or timedelta(seconds=30)).total_seconds() / 3
+
+@contextlib.asynccontextmanager
+async def _beating(info: activity.Info) -> AsyncIterator[None]:
+    """Heartbeats, as often as silence is to mean a lost worker; a local activity has none."""
+    if info.is_local:
+        yield
+        return
+    timeout = info.heartbeat_timeout or timedelta(seconds=30)
+    async with heartbeats(min(timeout.total_seconds() / 3, MOST_BETWEEN_BEATS)):
+        yield
 
 
-def _log_attempt(
-    request: ExecuteInput, info: activity.Info, started: datetime, error_code: str | None
-) -> None:
+def _is_stopping() -> bool:
+    """Whether the cancellation is that of a worker whose grace is over, and not the run's."""
+    details = activity.cancellation_details()
+    return activity.is_worker_shutdown() and not (details and details.cancel_requested)
+
+
+def _log_attempt(call: Call, answer: Finished | Accepted | Failure) -> None:
+    failed = isinstance(answer, Failure)
+    status = RunState.FAILED if failed else RunState.SUCCESS
+    if isinstance(answer, Accepted):
+        status = RunState.RUNNING
+    what = "attempt accepted" if isinstance(answer, Accepted) else "attempt ended"
     log.info(
-        "attempt ended",
-        action="attempt_ended",
-        task_id=request.task_id,
-        tenant_id=request.tenant_id,
-        run_id=info.workflow_id,
-        trigger_time=request.trigger.trigger_time,
-        actual_start=started,
-        duration_ms=round((datetime.now(UTC) - started) / timedelta(milliseconds=1)),
-        status=RunState.FAILED if error_code else RunState.SUCCESS,
-        retry_count=info.attempt - 1,
-        error_code=error_code,
-        trace_id=trace_id(info.workflow_id or "", info.workflow_run_id or ""),
+        what,
+        action=what.replace(" ", "_"),
+        task_id=call.request.task_id,
+        tenant_id=call.request.tenant_id,
+        run_id=call.run_id,
+        trigger_time=call.request.trigger.trigger_time,
+        actual_start=call.started,
+        duration_ms=round((datetime.now(UTC) - call.started) / timedelta(milliseconds=1)),
+        status=status,
+        retry_count=call.attempt - 1,
+        error_code=answer.code if isinstance(answer, Failure) else None,
+        trace_id=call.trace,
     )

@@ -19,6 +19,7 @@ from shared.temporal import connect
 from starter.dev.ports import HOST
 from worker.governor import build_governor_worker
 from worker.main import build_worker, http_client, say_ready, shared_parts
+from worker.plugins import build_plugin_worker
 
 
 async def run(metrics_port: int) -> None:
@@ -40,6 +41,7 @@ async def run(metrics_port: int) -> None:
         for worker in (
             build_governor_worker(client, settings, ours.capacity),
             build_worker(ours),
+            build_plugin_worker(ours),
             *bare.build_workers(client, theirs, settings.plugin_url),
         ):
             await workers.enter_async_context(worker)

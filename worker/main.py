@@ -58,6 +58,7 @@ class Parts:
     http: httpx.AsyncClient
     governors: Governors
     capacity: CapacityActivities
+    breakers: Breakers
     policy: LivePolicy
     plugins: PluginActivities
 
@@ -66,12 +67,13 @@ class Parts:
 async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Parts]:
     """Make them, hold them, close them."""
     governors = Governors(client, settings.task_queue)
+    breakers = Breakers(client, settings.task_queue, metrics=breaker_metrics())
     policy = LivePolicy(settings.policy_file, settings.flag_overrides())
     try:
         async with http_client() as http:
             capacity = CapacityActivities(http, settings.capacity_url, settings.capacity_timeout)
             plugins = PluginActivities(http, settings.plugin_url, policy.of)
-            yield Parts(client, settings, http, governors, capacity, policy, plugins)
+            yield Parts(client, settings, http, governors, capacity, breakers, policy, plugins)
     finally:
         await breakers.close()
         await governors.close()
@@ -126,7 +128,7 @@ async def run_worker(settings: Settings) -> None:
         shared_parts(client, settings) as parts,
         build_governor_worker(client, settings, parts.capacity),
         build_worker(parts),
-        build_plugin_worker(parts.client, parts.settings, parts.http, parts.plugins),
+        build_plugin_worker(parts),
         _watching(client, settings),
     ):
         log.info("worker ready", action="worker_ready", task_queue=settings.task_queue)

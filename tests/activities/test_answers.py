@@ -54,7 +54,6 @@ async def test_a_plugin_that_failed_is_taken_at_its_word(
 @pytest.mark.parametrize(
     ("status", "code", "retryable"),
     [
-        ("202 Accepted", "PLUGIN_ASYNC_UNSUPPORTED", False),
         ("201 Created", "PLUGIN_REFUSED", False),
         ("204 No Content", "PLUGIN_REFUSED", False),
         ("301 Moved Permanently", "PLUGIN_REFUSED", False),

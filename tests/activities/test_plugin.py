@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from activities.plugin import PluginActivities
+from domain.executions import nonce_of
 from domain.problems import InvalidInput
 from domain.run import Fire, TriggerKind
 from domain.states import RunState
@@ -47,6 +48,8 @@ async def test_the_request_carries_the_contract(caller: Caller) -> None:
         "params": params,
         "trigger": trigger | {"trigger_time": "2026-11-23T02:00:00Z"},
         "fence": 2,
+        "nonce": nonce_of(TEMPORAL_RUN_ID, RUN_ID, 2),
+        "compensates": None,
     }
 
 

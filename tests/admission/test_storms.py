@@ -25,6 +25,7 @@ from tests.admission.harness import (
 from tests.starter.harness import eventually_async
 from worker.governor import build_governor_worker
 from worker.main import build_worker, shared_parts
+from worker.plugins import build_plugin_worker
 
 _LONG = timedelta(minutes=5)
 _SLOW = {"heartbeat_timeout": "30s"}
@@ -61,6 +62,7 @@ async def real(temporal: Client, plugin: SandboxClient, plugin_url: str) -> Asyn
         shared_parts(temporal, settings) as parts,
         build_governor_worker(temporal, settings, parts.capacity),
         build_worker(parts),
+        build_plugin_worker(parts),
     ):
         yield Real(governed, plugin)
 
