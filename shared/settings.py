@@ -34,6 +34,9 @@ class Settings(BaseSettings):
     policy_file: Path = Field(
         ROOT / "config/tasks/default_policy.yaml", description="Defaults, limits and feature flags"
     )
+    sinks_file: Path | None = Field(
+        None, description="Who is told of state changes; without one nobody is"
+    )
     temporal_binary: Path | None = Field(
         None, description="The temporal binary to run instead of the packaged one"
     )
