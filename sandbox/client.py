@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 import httpx
-from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
 
 
 class Delivery(BaseModel):
@@ -21,6 +21,7 @@ class Delivery(BaseModel):
 
     `delivery` counts from 1 within the key. `ended_at`, `outcome` and `effect` are None while it
     is under way; `effect` also when the delivery stands for no effect. `cancelled` is of the key.
+    `compensates` is the id of the run that the call compensates.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -39,6 +40,10 @@ class Delivery(BaseModel):
     outcome: str | None
     effect: int | None
     cancelled: bool = False
+    nonce: str | None = None
+    compensates: str | None = None
+    params: dict[str, JsonValue] = Field(default_factory=dict)
+    deadline: AwareDatetime | None = None
 
 
 class Cancellation(BaseModel):
@@ -150,6 +155,10 @@ class SandboxClient:
         params = {name: value for name, value in wanted.items() if value is not None}
         answer = await self._call("GET", "/control/deliveries", params=params)
         return _DELIVERIES.validate_json(answer.content).deliveries
+
+    async def effect(self, key: str) -> None:
+        """What was answered with `accept-later` is done now; a second time changes nothing."""
+        await self._call("POST", "/control/effects", json={"key": key})
 
     async def cancellations(self) -> list[Cancellation]:
         """Requests to cancel since the last reset, in order of arrival."""

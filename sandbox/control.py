@@ -6,7 +6,12 @@ Control routes answer JSON; every refusal is problem+json.
   set (what is left out goes back to its default)
 - `GET /control/plugins` -> `{"plugins": {plugin_id: knobs}}`
 - `DELETE /control/plugins/{plugin_id}` -> 204, also when there was nothing
-- `GET /control/deliveries?plugin_id=&task_id=&key=` -> `{"deliveries": [...]}`, by arrival
+- `GET /control/deliveries?plugin_id=&task_id=&key=` -> `{"deliveries": [...]}`, by arrival: who
+  (`key`, `delivery`, `attempt`, `fence`, `plugin_id`, `tenant_id`, `task_id`, `run_id`), what
+  (`params`, `deadline`, `nonce`, `compensates`, `traceparent`) and what became of it
+  (`started_at`, `ended_at`, `outcome`, `effect`, `cancelled`)
+- `POST /control/effects` with `{key}` -> 204; a key answered `accept-later` has its effect now,
+  with the result of its plugin's knobs; 404 for a key that never came, 409 for a cancelled one
 - `GET /control/cancellations` -> `{"cancellations": [{"key", "plugin_id", "at", "answered"}]}`,
   by arrival; `answered` is the status
 - `PUT /control/capacity` with `{limits, script, latency}` -> 200 the knobs as set
@@ -22,7 +27,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, HTTPException, Response
+from pydantic import BaseModel
 from starlette.routing import Route
 
 from sandbox import problems
@@ -30,9 +36,15 @@ from sandbox.cancellation import Cancellation
 from sandbox.capacity import CapacityKnobs, CapacityService
 from sandbox.journal import Journal
 from sandbox.knobs import Knobs, PluginId
-from sandbox.runtime import PluginRuntime
+from sandbox.runtime import CancelledKeyError, PluginRuntime, UnknownKeyError
 
 EXECUTION_PATH = "/plugin/runtime/{plugin_id}/executions/{run_id:path}"
+
+
+class EffectOf(BaseModel):
+    """The key whose effect happens now."""
+
+    key: str
 
 
 @dataclass(frozen=True)
@@ -86,6 +98,15 @@ def _add_plugins(app: FastAPI, runtime: PluginRuntime) -> None:
         found = runtime.ledger.find(plugin_id=plugin_id, task_id=task_id, key=key)
         body = json.dumps({"deliveries": [entry.view() for entry in found]})
         return Response(body, media_type="application/json")
+
+    @app.post("/control/effects", status_code=204)
+    async def effect(done: EffectOf) -> None:
+        try:
+            await runtime.effect_later(done.key)
+        except UnknownKeyError as error:
+            raise HTTPException(404, str(error)) from error
+        except CancelledKeyError as error:
+            raise HTTPException(409, str(error)) from error
 
     @app.get("/control/cancellations")
     async def cancellations() -> dict[str, list[dict[str, Any]]]:

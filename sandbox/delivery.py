@@ -3,11 +3,19 @@
 import re
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationError,
+)
 from starlette.types import Scope
 
 from sandbox.knobs import PLUGIN_ID
-from sandbox.ledger import Entry, Ledger, Sent
+from sandbox.ledger import Asked, Entry, Ledger, Sent
 from sandbox.problems import Problem, field_errors
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -20,7 +28,8 @@ class Execution(BaseModel):
     """The body of an execute call. Fields that are not known are let through.
 
     `attempt` counts from 1; `deadline` is RFC 3339 with an offset; `fence` is 0 for a run that
-    holds no lock; `trigger` is any JSON value.
+    holds no lock; `trigger` is any JSON value. `nonce` and `compensates` (the id of the run that
+    the call compensates) need not be there.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -29,10 +38,12 @@ class Execution(BaseModel):
     attempt: int = Field(ge=1)
     tenant_id: Name
     task_id: Name
-    params: dict[str, Any]
+    params: dict[str, JsonValue]
     trigger: Any
     deadline: AwareDatetime
     fence: int = Field(ge=0)
+    nonce: str | None = None
+    compensates: str | None = None
 
 
 def read_delivery(scope: Scope, body: bytes, ledger: Ledger, at: str) -> Entry:
@@ -55,7 +66,13 @@ def read_delivery(scope: Scope, body: bytes, ledger: Ledger, at: str) -> Entry:
         "run_id": execution.run_id,
         "traceparent": traceparent,
     }
-    return Entry(sent=sent, started_at=at, memory=ledger.memory(key))
+    asked: Asked = {
+        "nonce": execution.nonce,
+        "compensates": execution.compensates,
+        "params": execution.params,
+        "deadline": execution.deadline.isoformat(),
+    }
+    return Entry(sent=sent, started_at=at, memory=ledger.memory(key), asked=asked)
 
 
 def read_plugin_id(scope: Scope) -> str:

@@ -8,6 +8,7 @@ second for the second, and the last one repeats.
 | `ok` | 200, status SUCCESS | yes |
 | `slow:SECONDS` | 200 at once, then one blank a second, the SUCCESS body at the end | yes |
 | `accept` | 202: the plugin will report later | yes |
+| `accept-later` | 202; the effect is told to `POST /control/effects` when the test makes it | no |
 | `fail:CODE` | 200, status FAILED, retryable | no |
 | `reject:CODE` | 200, status FAILED, not retryable | no |
 | `503`, `429:2` | that status (300 to 599) as problem+json, `Retry-After: 2` | no |
@@ -41,6 +42,7 @@ Kind = Literal[
     "ok",
     "slow",
     "accept",
+    "accept-later",
     "fail",
     "reject",
     "status",
@@ -54,7 +56,7 @@ Kind = Literal[
 MAX_SECONDS = 3600.0
 PLUGIN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-_BARE = frozenset({"ok", "accept", "hang", "drop", "reset", "truncate", "garbage"})
+_BARE = frozenset({"ok", "accept", "accept-later", "hang", "drop", "reset", "truncate", "garbage"})
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _STATUS = re.compile(r"[345][0-9]{2}")
 _SECONDS = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
@@ -165,7 +167,7 @@ class Knobs(BaseModel):
         `ok`. Faults of the connection still come as scripted, but do not repeat past the script.
         """
         scripted = self.outcomes[min(delivery, len(self.outcomes)) - 1]
-        if not effect_done or scripted.kind in {"ok", "slow", "accept"}:
+        if not effect_done or scripted.kind in {"ok", "slow", "accept", "accept-later"}:
             return scripted
         repeats = delivery > len(self.outcomes)
         return OK if repeats or scripted.kind in {"fail", "reject"} else scripted

@@ -15,6 +15,7 @@ from typing_extensions import TypedDict
 
 from sandbox.reservations import Reservations
 
+ACCEPT_LATER = "accept-later"
 CANCELLED = 202  # the status of a cancellation that was granted
 
 
@@ -35,19 +36,45 @@ class Sent(TypedDict):
     traceparent: str
 
 
+class Asked(TypedDict):
+    """What the body of a delivery says beside, written once. `deadline` is RFC 3339.
+
+    `nonce` and `compensates` (a run id) are None when the caller sent none.
+    """
+
+    nonce: str | None
+    compensates: str | None
+    params: dict[str, JsonValue]
+    deadline: str | None
+
+
+UNKNOWN: Asked = {"nonce": None, "compensates": None, "params": {}, "deadline": None}
+
+
 class DeliveryLine(Sent):
     """One line of the log: a delivery arrived (`start`) or is over (`end`).
 
     `at` is RFC 3339 in UTC with microseconds. `outcome` and `effect` are null on `start`; on `end`
     the outcome is the word of the script, `stale`, `cancelled` or `stopped`, and the effect the
     number of the effect that the answer stands for. `result` is there on the first line of an
-    effect when the plugin gives a result back.
+    effect when the plugin gives a result back. `asked` is there on `start`, except on lines of old.
     """
 
     event: Literal["start", "end"]
     at: str
     outcome: str | None
     effect: int | None
+    result: NotRequired[JsonValue]
+    asked: NotRequired[Asked]
+
+
+class EffectLine(TypedDict):
+    """One line of the log: a key had its effect after its answer. `result` as in a delivery."""
+
+    event: Literal["effect"]
+    key: str
+    at: str
+    effect: int
     result: NotRequired[JsonValue]
 
 
@@ -74,9 +101,12 @@ class ResetLine(TypedDict):
 
 @dataclass(slots=True)
 class KeyMemory:
-    """What is known of one idempotency key; `effect` is None until it had its effect."""
+    """What is known of one idempotency key: its deliveries by arrival, and what they came to.
 
-    deliveries: int = 0
+    `effect` is None until it had its effect.
+    """
+
+    entries: list["Entry"] = field(default_factory=list, repr=False)
     fence: int = 0
     effect: int | None = None
     result: JsonValue = None
@@ -93,6 +123,7 @@ class Entry:
     ended_at: str | None = None
     outcome: str | None = None
     effect: int | None = None
+    asked: Asked = field(default_factory=UNKNOWN.copy)
 
     @property
     def stale(self) -> bool:
@@ -103,7 +134,7 @@ class Entry:
         """The log line of this delivery as it stands."""
         return {
             "event": event,
-            **self.sent,  # type: ignore[typeddict-item]  # a `result` might hide in it, for mypy
+            **self.sent,  # type: ignore[typeddict-item]  # more might hide in it, for mypy
             "at": at,
             "outcome": self.outcome,
             "effect": self.effect,
@@ -113,6 +144,7 @@ class Entry:
         """The delivery as `GET /control/deliveries` shows it."""
         return {
             **self.sent,
+            **self.asked,
             "started_at": self.started_at,
             "ended_at": self.ended_at,
             "outcome": self.outcome,
@@ -137,11 +169,11 @@ class Ledger:
 
     def arrive(self, entry: Entry) -> DeliveryLine:
         """Number a new delivery and remember its fence; returns its log line."""
-        entry.memory.deliveries += 1
-        entry.sent["delivery"] = entry.memory.deliveries
+        entry.memory.entries.append(entry)
+        entry.sent["delivery"] = len(entry.memory.entries)
         entry.memory.fence = max(entry.memory.fence, entry.sent["fence"])
         self.entries.append(entry)
-        return entry.line("start", entry.started_at)
+        return {**entry.line("start", entry.started_at), "asked": entry.asked}
 
     def end(
         self, entry: Entry, outcome: str, at: str, *, effect: bool, result: JsonValue = None
@@ -165,16 +197,34 @@ class Ledger:
             line["result"] = result
         return line
 
+    def effect_later(self, key: str, at: str, result: JsonValue) -> EffectLine:
+        """The effect of a key that has none yet, made now; returns its log line."""
+        line: EffectLine = {"event": "effect", "key": key, "at": at, "effect": self.effects + 1}
+        if result is not None:
+            line["result"] = result
+        self.take(line)
+        return line
+
+    def take(self, line: EffectLine) -> None:
+        """The effect that a line tells of: what was accepted for its key stands for it too."""
+        self.effects = max(self.effects, line["effect"])
+        memory = self.memory(line["key"])
+        memory.effect, memory.result = line["effect"], line.get("result")
+        for entry in memory.entries:
+            if entry.outcome == ACCEPT_LATER:
+                entry.effect = line["effect"]
+
     def finished(self, plugin_id: str, key: str) -> bool | None:
         """Whether nothing is left to cancel; None when the plugin never got the key.
 
         Work is finished by its effect, and by a failure that the plugin itself answered unless
         another delivery is still open. What no plugin answered may go on: it is not finished.
         """
-        found = list(self.find(plugin_id=plugin_id, task_id=None, key=key))
+        memory = self.keys.get(key, KeyMemory())
+        found = [entry for entry in memory.entries if entry.sent["plugin_id"] == plugin_id]
         if not found:
             return None
-        if found[-1].memory.effect is not None:
+        if memory.effect is not None:
             return True
         outcomes = [entry.outcome for entry in found if entry.outcome != "stale"]
         last = outcomes[-1] if outcomes else None

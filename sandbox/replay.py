@@ -5,10 +5,19 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from sandbox.ledger import CancelLine, DeliveryLine, Entry, Ledger, ResetLine, Sent
+from sandbox.ledger import (
+    UNKNOWN,
+    CancelLine,
+    DeliveryLine,
+    EffectLine,
+    Entry,
+    Ledger,
+    ResetLine,
+    Sent,
+)
 from sandbox.reservations import CapacityLine
 
-_Line = DeliveryLine | CancelLine | CapacityLine | ResetLine
+_Line = DeliveryLine | EffectLine | CancelLine | CapacityLine | ResetLine
 _LINE: TypeAdapter[_Line] = TypeAdapter(Annotated[_Line, Field(discriminator="event")])
 _SENT = TypeAdapter(Sent)
 
@@ -35,6 +44,8 @@ def replay(lines: Iterable[bytes]) -> Ledger:
             ledger.reservations.record(record)
         elif record["event"] == "cancel":
             ledger.cancel(record)
+        elif record["event"] == "effect":
+            ledger.take(record)
         elif record["event"] == "start":
             entry = _entry(ledger, record)
             ledger.arrive(entry)
@@ -49,6 +60,7 @@ def _entry(ledger: Ledger, record: DeliveryLine) -> Entry:
         sent=_SENT.validate_python(record),
         started_at=record["at"],
         memory=ledger.memory(record["key"]),
+        asked=record.get("asked", UNKNOWN),
     )
 
 

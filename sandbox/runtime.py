@@ -19,6 +19,14 @@ _SECOND_BETWEEN_BLANKS = 1.0
 _DEFAULT = Knobs()
 
 
+class UnknownKeyError(Exception):
+    """No plugin got the key."""
+
+
+class CancelledKeyError(Exception):
+    """The key was cancelled: it never has an effect."""
+
+
 class PluginRuntime(Endpoint):
     """All plugins of the sandbox: their knobs, what they did, and where it is written."""
 
@@ -39,6 +47,20 @@ class PluginRuntime(Endpoint):
     def knobs_of(self, plugin_id: str) -> Knobs:
         """How a plugin behaves now."""
         return self.knobs.get(plugin_id, _DEFAULT)
+
+    async def effect_later(self, key: str) -> None:
+        """The effect of work that was accepted for later, now; a second one changes nothing.
+
+        Raises UnknownKeyError for a key that no plugin got, CancelledKeyError for a cancelled one.
+        """
+        memory = self.ledger.keys.get(key)
+        if memory is None or not memory.entries:
+            raise UnknownKeyError(f"no plugin got the key {key}")
+        if memory.cancelled:
+            raise CancelledKeyError(f"the execution of {key} was cancelled")
+        if memory.effect is None:
+            result = self.knobs_of(memory.entries[-1].sent["plugin_id"]).result
+            await self._commit(self.ledger.effect_later(key, now(), result))
 
     async def reset(self) -> None:
         """Back to the knobs of the config file and an empty memory; the log is marked."""
@@ -72,6 +94,10 @@ class PluginRuntime(Endpoint):
                 await exchange.answer(200, success_body(entry.memory.result))
             case "accept":
                 await self._effect(entry, outcome, result)
+                await exchange.answer(202, b"{}")
+            case "accept-later":
+                done = entry.memory.effect is not None
+                await self._commit(self.ledger.end(entry, outcome.text, now(), effect=done))
                 await exchange.answer(202, b"{}")
             case "drop":
                 await self._effect(entry, outcome, result)

@@ -1,6 +1,7 @@
 """The log tells what happened, and the sandbox remembers it after any end."""
 
 import asyncio
+import json
 import re
 import resource
 from pathlib import Path
@@ -28,7 +29,8 @@ async def test_the_log_has_a_line_for_each_end_of_a_delivery(
     """Start and end carry who, what, when and the effect, on disk before the answer is here."""
     key = new_key()
     await sandbox.configure("builder", latency=0.01)
-    await execute(http, "builder", key, attempt=2, fence=3)
+    beside = {"nonce": "n-1", "compensates": "run/a", "params": {"scope": ["all", 1.5, None]}}
+    await execute(http, "builder", key, attempt=2, fence=3, **beside)
     start, end = [line for line in shared_sandbox.lines() if line.get("key") == key]
     common = {
         "key": key,
@@ -43,7 +45,8 @@ async def test_the_log_has_a_line_for_each_end_of_a_delivery(
     }
     started, ended = start.pop("at"), end.pop("at")
     (delivery,) = await sandbox.deliveries(key=key)
-    assert start == {"event": "start", **common, "outcome": None, "effect": None}
+    asked = beside | {"deadline": "2026-11-23T02:10:00+00:00"}
+    assert start == {"event": "start", **common, "outcome": None, "effect": None, "asked": asked}
     assert end == {"event": "end", **common, "outcome": "ok", "effect": delivery.effect}
     assert delivery.effect is not None
     assert started < ended, "times sort as text: all have six digits and end in Z"
@@ -72,6 +75,25 @@ async def test_effects_are_still_one_after_kill_9(tmp_path: Path) -> None:
             await execute(http, "stuck", pending)
             effects = [delivery.effect for delivery in await control.deliveries()]
     assert effects == [1, None, None, 1, 2]
+
+
+async def test_lines_of_old_are_still_read(tmp_path: Path) -> None:
+    """A log whose deliveries say nothing of nonce and parameters is a log all the same."""
+    log, key = tmp_path / "log.jsonl", new_key()
+    with running(log) as sandbox:
+        async with sandbox.clients() as (_, http):
+            await execute(http, "builder", key, nonce="n-1")
+        sandbox.kill()
+    lines = sandbox.lines()
+    del lines[0]["asked"]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with running(log) as sandbox:
+        async with sandbox.clients() as (control, http):
+            (old,) = await control.deliveries()
+            await execute(http, "builder", key, nonce="n-2")
+            new = (await control.deliveries())[1]
+    assert (old.nonce, old.compensates, old.params, old.deadline) == (None, None, {}, None)
+    assert (new.nonce, new.params, new.effect) == ("n-2", {"scope": "all"}, old.effect)
 
 
 async def test_a_kill_under_load_loses_no_answered_effect(tmp_path: Path) -> None:

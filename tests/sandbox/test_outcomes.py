@@ -202,6 +202,21 @@ async def test_a_missing_field_is_refused(
     assert await sandbox.deliveries() == []
 
 
+async def test_what_a_delivery_asked_for_can_be_read_back(
+    sandbox: SandboxClient, http: httpx.AsyncClient
+) -> None:
+    """Nonce and what it compensates may be left out; parameters and deadline are as sent."""
+    await execute(http, "any", nonce="n-1", compensates="run/a", params={"rows": [1, None]})
+    await execute(http, "any", compensates=None, deadline="2026-11-23T03:00:00+01:00")
+    first, second = await sandbox.deliveries()
+    assert (first.nonce, first.compensates, first.params) == ("n-1", "run/a", {"rows": [1, None]})
+    assert (second.nonce, second.compensates, second.params) == (None, None, {"scope": "all"})
+    assert [str(d.deadline) for d in (first, second)] == [
+        "2026-11-23 02:10:00+00:00",
+        "2026-11-23 03:00:00+01:00",
+    ]
+
+
 @pytest.mark.parametrize("header", ["Idempotency-Key", "traceparent"])
 async def test_a_missing_header_is_refused(
     sandbox: SandboxClient, http: httpx.AsyncClient, header: str
