@@ -72,7 +72,7 @@ async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Part
     try:
         async with http_client() as http:
             capacity = CapacityActivities(http, settings.capacity_url, settings.capacity_timeout)
-            plugins = PluginActivities(http, settings.plugin_url, policy.of)
+            plugins = PluginActivities(http, settings.plugin_url, policy.of, breakers=breakers)
             yield Parts(client, settings, http, governors, capacity, breakers, policy, plugins)
     finally:
         await breakers.close()
