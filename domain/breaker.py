@@ -93,6 +93,7 @@ class Circuit:
     retry_at: float = 0.0
     reason: str = ""
     failed_probes: int = 0
+    open_since: float = 0.0
     opened_at: float | None = None
     closed_at: float | None = None
     incident_failures: int = 0
@@ -138,7 +139,7 @@ class Circuit:
         return CircuitBrief(
             plugin_id=self.plugin_id,
             state=self.state,
-            since=self.since if closed or self.opened_at is None else self.opened_at,
+            since=self.since if closed else self.open_since,
             retry_at=None if closed else self._retry_at(now),
             reason="" if closed else self.reason,
             counting_until=self.last_failure + WINDOW_S if closed and counts else 0.0,
@@ -232,7 +233,7 @@ class Circuit:
         if self.opened_at is None or not again:
             self.opened_at, self.incident_failures = now, 0
         self.incident_failures += failures
-        self.failed_probes = 0
+        self.failed_probes, self.open_since = 0, now
         self._become(CircuitState.OPEN, now)
         self.retry_at = now + FIRST_OPEN_S
 
