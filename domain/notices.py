@@ -52,24 +52,74 @@ class FailedAttempt(Payload):
 
 
 class WorkOrderSeed(Payload):
-    """What a work order starts with, beside the breach that it is opened for."""
+    """What a work order starts with, beside the breach that it is opened for.
+
+    `temporal_run_id`: Temporal's own id of the run; `raise_notices` fills it in.
+    """
 
     plugin_id: str
     error_code: str | None = None
     cause: str
     attempts: list[FailedAttempt] = Field(default_factory=list)
     trace_id: str | None = None
+    temporal_run_id: str | None = None
+
+
+class OrderBrief(Payload):
+    """What a notification says of a work order."""
+
+    work_order_id: str
+    cause: str
+    error_code: str | None = None
+    due_at: datetime
+    attempts: list[FailedAttempt] = Field(default_factory=list)
 
 
 class NoticeInput(Payload):
     """The argument of `Notice`. `work_order`: None when the task wants none for this.
 
-    `streak`: whether the runs before are looked at, for consecutive breaches.
+    `streak`: whether the runs before are looked at, for consecutive breaches. `order`: the work
+    order that exists already and is what this tells about. `trace_id`: that of the run.
     """
 
     breach: Breach
     work_order: WorkOrderSeed | None = None
     streak: bool = False
+    order: OrderBrief | None = None
+    trace_id: str | None = None
+
+
+class NotifyInput(Payload):
+    """The argument of `notify`. `joined`: the work order was there before, and knows its due."""
+
+    breach: Breach
+    order: OrderBrief | None = None
+    trace_id: str | None = None
+    joined: bool = False
+
+
+class Notified(Payload):
+    """What the notification service answered. `asked`: False when there is none to ask."""
+
+    work_order_id: str | None = None
+    asked: bool = True
+
+
+class LookInput(Payload):
+    """The argument of `look_at_streak`: the breach whose run may be one of several."""
+
+    breach: Breach
+    trace_id: str | None = None
+
+
+class Looked(Payload):
+    """How many breached runs are in a row. `announced`: the breach id of their own notice.
+
+    None when they are too few, or were announced before under another name.
+    """
+
+    runs: int = 0
+    announced: str | None = None
 
 
 class RaiseInput(Payload):

@@ -3,6 +3,7 @@
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
 
 from domain.governor import Answer, Degraded
+from domain.notices import BreachKind
 from domain.outcomes import CircuitState
 from domain.scoring import Score
 from domain.watch import Counts
@@ -71,6 +72,22 @@ class AdmissionMetrics:
     def degraded(self, mode: Degraded) -> None:
         """Count a governor or capacity service that did not answer."""
         self._degraded.labels(mode).inc()
+
+
+class NoticeMetrics:
+    """Breaches that this process was the first to raise."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._breaches = Counter(
+            "task_sla_breach_total",
+            "task.sla.breach_total: breaches, warnings and failures that were raised",
+            ["kind"],
+            registry=registry,
+        )
+
+    def raised(self, kind: BreachKind) -> None:
+        """Count one that nobody had raised before."""
+        self._breaches.labels(kind.value).inc()
 
 
 class ForecastMetrics:

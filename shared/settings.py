@@ -31,6 +31,13 @@ class Settings(BaseSettings):
     capacity_timeout: float = Field(
         10.0, gt=0, le=300, description="Seconds to wait for an answer of the capacity service"
     )
+    notifications_url: str | None = Field(
+        None,
+        description="Base URL of the notification service; without one nobody is told of breaches",
+    )
+    notifications_timeout: float = Field(
+        10.0, gt=0, le=300, description="Seconds to wait for an answer of the notification service"
+    )
     policy_file: Path = Field(
         ROOT / "config/tasks/default_policy.yaml", description="Defaults, limits and feature flags"
     )

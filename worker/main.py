@@ -29,6 +29,7 @@ from shared.temporal import connect
 from worker.build import new_worker
 from worker.governor import build_governor_worker
 from worker.plugins import build_plugin_worker
+from worker.recovery import build_recovery_worker, notice_activities
 from worker.watch import build_watch_worker, keep_scheduled
 from workflows.task_run import TaskRun
 
@@ -98,6 +99,7 @@ def build_worker(parts: Parts) -> Worker:
             admission.release_grant,
             parts.capacity.reserve_capacity,
             parts.capacity.release_capacity,
+            notice_activities(parts).raise_notices,
         ],
     )
 
@@ -127,6 +129,7 @@ async def run_worker(settings: Settings) -> None:
     async with (
         shared_parts(client, settings) as parts,
         build_governor_worker(client, settings, parts.capacity),
+        build_recovery_worker(parts),
         build_worker(parts),
         build_plugin_worker(parts),
         _watching(client, settings),

@@ -1,0 +1,295 @@
+"""Telling of breaches: starting notices, calling the notification service, seeing streaks.
+
+Only a whole, well-formed answer is one. After anything else the service may have taken the breach
+or not: it is told again, under the same key, until it says so.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import httpx
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr, model_validator
+from temporalio import activity
+from temporalio.client import Client, WorkflowExecutionDescription
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from activities.answers import RETRYABLE_4XX, Failure, parsed, read_body, retry_after
+from activities.errors import LONGEST_RETRY_AFTER
+from activities.heartbeats import heartbeats
+from activities.plugin import FlagsOf
+from activities.streaks import find_streak
+from domain.attributes import LOOK_AT_STREAK, NOTICE, NOTIFY, RAISE_NOTICES
+from domain.ids import notice_id
+from domain.notices import (
+    Breach,
+    BreachKind,
+    Looked,
+    LookInput,
+    NoticeInput,
+    Notified,
+    NotifyInput,
+    OrderBrief,
+    Raised,
+    RaiseInput,
+)
+from domain.streak import streak_breach_id
+from domain.trace import trace_id, traceparent
+from domain.work_orders import ORDER_MEMO, WorkOrderRow
+from shared.calls import is_missing
+from shared.metrics import NoticeMetrics
+from shared.recovery import recovery_queue
+
+log = structlog.get_logger(__name__)
+
+PATH = "/notifications/sla-breach"
+MAX_ANSWER_BYTES = 64 * 1024
+UNAVAILABLE, REFUSED, BAD_ANSWER = (
+    "NOTIFICATION_UNAVAILABLE",
+    "NOTIFICATION_REFUSED",
+    "NOTIFICATION_BAD_ANSWER",
+)
+MOST_NAMED = 5
+"""Runs of a streak that its message names."""
+
+
+class _Said(BaseModel):
+    """The body of a 2xx."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    work_order_id: Annotated[StrictStr, Field(min_length=1, max_length=256)] | None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_no_error(cls, body: Any) -> Any:
+        # Gateways wrap errors in a 200; one that also names a work order is not to be believed.
+        if isinstance(body, dict) and (
+            body.get("error") or ("type" in body and isinstance(body.get("status"), int))
+        ):
+            raise ValueError("it is an error where an answer was due")
+        return body
+
+
+class NoticeActivities:
+    """One instance per worker. `timeout` is in seconds, for the whole of a call.
+
+    Without a `base_url` nobody is told, and everything else happens all the same.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        http: httpx.AsyncClient,
+        base_url: str | None,
+        timeout: float,
+        *,
+        task_queue: str,
+        flags_of: FlagsOf,
+        metrics: NoticeMetrics,
+    ) -> None:
+        """`task_queue`: that of runs."""
+        self._client = client
+        self._http = http
+        self._url = f"{base_url.rstrip('/')}{PATH}" if base_url else None
+        self._timeout = timeout
+        self._queue = recovery_queue(task_queue)
+        self._flags_of = flags_of
+        self._metrics = metrics
+
+    @activity.defn(name=RAISE_NOTICES)
+    async def raise_notices(self, request: RaiseInput) -> Raised:
+        """Start each; one that was started before is done. Errors: `RPCError`."""
+        monitored = self._flags_of(request.tenant_id).task_sla_monitor
+        for notice in request.notices:
+            if monitored or notice.breach.kind is BreachKind.FAILED:
+                await self._start(_with_links(notice))
+        return Raised(monitored=monitored)
+
+    @activity.defn(name=NOTIFY)
+    async def notify(self, request: NotifyInput) -> Notified:
+        """One call of the notification service.
+
+        Errors: `ApplicationError` of type `NOTIFICATION_UNAVAILABLE` or `NOTIFICATION_BAD_ANSWER`,
+        to be told again, or `NOTIFICATION_REFUSED`, which is final.
+        """
+        if self._url is None:
+            return Notified(asked=False)
+        if request.order and request.joined:
+            request = request.model_copy(update={"order": await self._current(request.order)})
+        async with heartbeats():
+            said = await self._call(self._url, request)
+        if isinstance(said, Failure):
+            wait = said.retry_after
+            raise ApplicationError(
+                said.message,
+                type=said.code,
+                non_retryable=not said.retryable,
+                next_retry_delay=min(wait, LONGEST_RETRY_AFTER) if wait else None,
+            )
+        _log("breach notified", request.breach, work_order_id=said.work_order_id)
+        return Notified(work_order_id=said.work_order_id)
+
+    @activity.defn(name=LOOK_AT_STREAK)
+    async def look_at_streak(self, request: LookInput) -> Looked:
+        """See whether the run is one of several in a row, and have that told, once.
+
+        Errors: `ApplicationError` of type `NOT_SEEN_YET`, for as long as the run is not judged or
+        Temporal's lists do not show it; `RPCError`.
+        """
+        breach = request.breach
+        async with heartbeats():
+            streak = await find_streak(
+                self._client, breach.tenant_id, breach.task_id, breach.run_id
+            )
+            if streak is None:
+                return Looked()
+            count = len(streak.runs)
+            for name in streak.earlier:
+                known = streak_breach_id(breach.tenant_id, breach.task_id, name)
+                if await self._is_known(notice_id(known)):
+                    return Looked(runs=count)
+            told = streak_breach_id(breach.tenant_id, breach.task_id, streak.after)
+            named = ", ".join(run.run_id for run in streak.runs[-MOST_NAMED:])
+            notice = NoticeInput(
+                breach=breach.model_copy(
+                    update={
+                        "breach_id": told,
+                        "kind": BreachKind.CONSECUTIVE,
+                        "expected_by": None,
+                        "message": f"{count} runs in a row broke their SLA, the last of them "
+                        f"{named}",
+                    }
+                ),
+                trace_id=request.trace_id,
+            )
+            await self._start(notice)
+        return Looked(runs=count, announced=told)
+
+    async def _start(self, notice: NoticeInput) -> None:
+        """Have it told; whether it is new is known, and only then is it counted."""
+        breach = notice.breach
+        try:
+            await self._client.start_workflow(
+                NOTICE,
+                notice,
+                id=notice_id(breach.breach_id),
+                task_queue=self._queue,
+                # With the default for one that is open, which is an error as well.
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                static_summary=f"{breach.kind} of {breach.tenant_id}/{breach.task_id}",
+            )
+        except WorkflowAlreadyStartedError:
+            return
+        self._metrics.raised(breach.kind)
+        _log("breach raised", breach, message=breach.message)
+
+    async def _call(self, url: str, request: NotifyInput) -> _Said | Failure:
+        """The request and its whole answer, within the timeout."""
+        info = activity.info()
+        trace = request.trace_id or trace_id(info.workflow_id or "", info.workflow_run_id or "")
+        try:
+            async with (
+                asyncio.timeout(self._timeout),
+                self._http.stream(
+                    "POST",
+                    url,
+                    json=_body(request),
+                    headers={
+                        "Idempotency-Key": request.breach.breach_id,
+                        "traceparent": traceparent(trace, info.attempt),
+                    },
+                ) as response,
+            ):
+                return await _read(response, datetime.now(UTC))
+        except TimeoutError:
+            message = f"the notification service did not answer within {self._timeout:g} s"
+            return Failure(UNAVAILABLE, message)
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            return Failure(UNAVAILABLE, f"the call to the notification service broke: {reason}")
+
+    async def _current(self, order: OrderBrief) -> OrderBrief:
+        """What a work order that was there before says by now, if it is there still."""
+        found = await self._describe(order.work_order_id)
+        memo = await found.memo() if found else {}
+        if ORDER_MEMO not in memo:
+            return order
+        row = WorkOrderRow.model_validate(memo[ORDER_MEMO])
+        return order.model_copy(
+            update={"cause": row.cause, "error_code": row.error_code, "due_at": row.due_at}
+        )
+
+    async def _is_known(self, workflow_id: str) -> bool:
+        return await self._describe(workflow_id) is not None
+
+    async def _describe(self, workflow_id: str) -> WorkflowExecutionDescription | None:
+        try:
+            return await self._client.get_workflow_handle(workflow_id).describe()
+        except RPCError as error:
+            if not is_missing(error):
+                raise
+            return None
+
+
+def _with_links(notice: NoticeInput) -> NoticeInput:
+    """What only the run itself knows, when it is the run that raises it."""
+    info = activity.info()
+    temporal_run_id = info.workflow_run_id
+    if info.workflow_id != notice.breach.run_id or not temporal_run_id:
+        return notice
+    trace = notice.trace_id or trace_id(notice.breach.run_id, temporal_run_id)
+    seed = notice.work_order
+    if seed:
+        seed = seed.model_copy(
+            update={
+                "temporal_run_id": seed.temporal_run_id or temporal_run_id,
+                "trace_id": seed.trace_id or trace,
+            }
+        )
+    return notice.model_copy(update={"trace_id": trace, "work_order": seed})
+
+
+def _body(request: NotifyInput) -> dict[str, JsonValue]:
+    order = request.order
+    return {
+        **request.breach.model_dump(mode="json"),
+        "work_order": order.model_dump(mode="json") if order else None,
+    }
+
+
+async def _read(response: httpx.Response, now: datetime) -> _Said | Failure:
+    if not response.is_success:
+        return _refusal(response, retry_after(response.headers.get("retry-after"), now))
+    body = await read_body(response, MAX_ANSWER_BYTES)
+    if body is None:
+        return Failure(BAD_ANSWER, f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+    said = parsed(_Said, body)
+    return Failure(BAD_ANSWER, said) if isinstance(said, str) else said
+
+
+def _refusal(response: httpx.Response, wait: timedelta | None) -> Failure:
+    status = response.status_code
+    text = f"the notification service answered {status} {response.reason_phrase}".rstrip()
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in RETRYABLE_4XX:
+        return Failure(UNAVAILABLE, text, retry_after=wait)
+    if status >= httpx.codes.BAD_REQUEST:
+        return Failure(REFUSED, text, retryable=False)
+    return Failure(BAD_ANSWER, f"{text}, and only 2xx is an answer")
+
+
+def _log(event: str, breach: Breach, **fields: Any) -> None:
+    log.info(
+        event,
+        action=event.replace(" ", "_"),
+        tenant_id=breach.tenant_id,
+        task_id=breach.task_id,
+        run_id=breach.run_id,
+        breach_id=breach.breach_id,
+        kind=breach.kind,
+        severity=breach.severity,
+        **fields,
+    )

@@ -1,0 +1,48 @@
+"""The part of a worker that tells of breaches and keeps work orders: its own queue and slots."""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from temporalio.worker import Worker
+
+from activities.notices import NoticeActivities
+from activities.work_orders import WorkOrderActivities
+from shared.metrics import NoticeMetrics
+from shared.recovery import recovery_queue
+from worker.build import new_worker
+from workflows.notice import Notice
+from workflows.work_order import WorkOrder
+
+if TYPE_CHECKING:
+    from worker.main import Parts
+
+
+@cache
+def notice_metrics() -> NoticeMetrics:
+    """Those of this process: a name can be registered once."""
+    return NoticeMetrics()
+
+
+def notice_activities(parts: "Parts") -> NoticeActivities:
+    """What runs raise notices by, and notices tell by."""
+    settings = parts.settings
+    return NoticeActivities(
+        parts.client,
+        parts.http,
+        settings.notifications_url,
+        settings.notifications_timeout,
+        task_queue=settings.task_queue,
+        flags_of=parts.policy.of,
+        metrics=notice_metrics(),
+    )
+
+
+def build_recovery_worker(parts: "Parts") -> Worker:
+    """Notices, work orders and what they have done for them."""
+    notices, orders = notice_activities(parts), WorkOrderActivities(parts.client)
+    return new_worker(
+        parts.client,
+        task_queue=recovery_queue(parts.settings.task_queue),
+        workflows=[Notice, WorkOrder],
+        activities=[notices.notify, notices.look_at_streak, orders.prepare_retry],
+    )
