@@ -14,6 +14,7 @@ from sandbox.control import World, create_app
 from sandbox.endpoint import Sleepers
 from sandbox.journal import Journal, JournalError
 from sandbox.knobs import ConfigError, SandboxConfig, load_config
+from sandbox.notifications import NotificationService
 from sandbox.replay import ReplayError, replay
 from sandbox.runtime import PluginRuntime
 from sandbox.server import listen, serve
@@ -47,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
             runtime=runtime,
             cancellation=Cancellation(journal, sleepers, runtime),
             capacity=CapacityService(journal, sleepers, ledger),
+            notifications=NotificationService(journal, sleepers, ledger),
         )
         serve(create_app(world, journal), listener, sleepers.stop)
     return 0

@@ -78,6 +78,38 @@ class Capacity(BaseModel):
     requests: int
 
 
+class Notification(BaseModel):
+    """A breach that people were told of, and the work order it got.
+
+    `received` counts every request of its id, those that failed too; `at` is when it was taken.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    breach_id: str
+    kind: str
+    tenant_id: str
+    task_id: str
+    run_id: str
+    expected_by: AwareDatetime | None
+    observed_at: AwareDatetime
+    severity: str
+    message: str
+    work_order: dict[str, JsonValue] | None
+    work_order_id: str | None
+    received: int
+    at: AwareDatetime
+
+
+class Notifications(BaseModel):
+    """The notification service now: each breach once, by arrival, and all requests that came."""
+
+    model_config = ConfigDict(frozen=True)
+
+    notifications: list[Notification]
+    requests: int
+
+
 class _Deliveries(BaseModel):
     deliveries: list[Delivery]
 
@@ -187,6 +219,18 @@ class SandboxClient:
         """What the capacity service holds and how often it was asked, since the last reset."""
         answer = await self._call("GET", "/control/capacity")
         return Capacity.model_validate_json(answer.content)
+
+    async def configure_notifications(
+        self, *, script: Sequence[str] = ("ok",), latency: float = 0.0
+    ) -> None:
+        """Set all knobs of the notification service: `script` as in `sandbox.scripted`."""
+        knobs: dict[str, JsonValue] = {"script": list(script), "latency": latency}
+        await self._call("PUT", "/control/notifications", json=knobs)
+
+    async def notifications(self) -> Notifications:
+        """What the notification service was told since the last reset."""
+        answer = await self._call("GET", "/control/notifications")
+        return Notifications.model_validate_json(answer.content)
 
     async def reset(self) -> None:
         """Knobs back to the config file, memory empty; the log keeps its lines, with a mark."""

@@ -17,6 +17,9 @@ Control routes answer JSON; every refusal is problem+json.
 - `PUT /control/capacity` with `{limits, script, latency}` -> 200 the knobs as set
 - `GET /control/capacity` -> `{"reserved": {reservation_id: {...}}, "in_use": {resource: n},
   "requests": n}`
+- `PUT /control/notifications` with `{script, latency}` -> 200 the knobs as set
+- `GET /control/notifications` -> `{"notifications": [{... the body, "work_order_id", "received": n,
+  "at"}], "requests": n}`, each breach once; `received` counts every request of its id
 - `POST /control/reset` -> 204; knobs are those of the config file again, memory is empty
 - `GET /healthz` -> `{"status": "ok"}`
 """
@@ -36,7 +39,9 @@ from sandbox.cancellation import Cancellation
 from sandbox.capacity import CapacityKnobs, CapacityService
 from sandbox.journal import Journal
 from sandbox.knobs import Knobs, PluginId
+from sandbox.notifications import NotificationService
 from sandbox.runtime import CancelledKeyError, PluginRuntime, UnknownKeyError
+from sandbox.scripted import ServiceKnobs
 
 EXECUTION_PATH = "/plugin/runtime/{plugin_id}/executions/{run_id:path}"
 
@@ -54,6 +59,7 @@ class World:
     runtime: PluginRuntime
     cancellation: Cancellation
     capacity: CapacityService
+    notifications: NotificationService
 
 
 def create_app(world: World, journal: Journal) -> FastAPI:
@@ -71,6 +77,7 @@ def create_app(world: World, journal: Journal) -> FastAPI:
         Route("/plugin/runtime/{plugin_id}/execute", world.runtime, methods=["POST"]),
         Route(EXECUTION_PATH, world.cancellation, methods=["DELETE"]),
         Route("/ops/capacity/reserve", world.capacity, methods=["POST"]),
+        Route("/notifications/sla-breach", world.notifications, methods=["POST"]),
     ]
     _add_plugins(app, world.runtime)
     _add_services(app, world)
@@ -129,9 +136,19 @@ def _add_services(app: FastAPI, world: World) -> None:
     async def reservations() -> dict[str, Any]:
         return world.capacity.ledger.reservations.view()
 
+    @app.put("/control/notifications")
+    async def configure_notifications(knobs: ServiceKnobs) -> ServiceKnobs:
+        world.notifications.knobs = knobs
+        return knobs
+
+    @app.get("/control/notifications")
+    async def notifications() -> dict[str, Any]:
+        return world.notifications.ledger.notifications.view()
+
     @app.post("/control/reset", status_code=204)
     async def reset() -> None:
         world.capacity.knobs = CapacityKnobs()
+        world.notifications.knobs = ServiceKnobs()
         await world.runtime.reset()
 
     @app.get("/healthz")

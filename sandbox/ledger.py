@@ -13,6 +13,7 @@ from typing import Any, Literal, NotRequired
 from pydantic import JsonValue
 from typing_extensions import TypedDict
 
+from sandbox.breaches import Notifications
 from sandbox.reservations import Reservations
 
 ACCEPT_LATER = "accept-later"
@@ -162,6 +163,7 @@ class Ledger:
     entries: list[Entry] = field(default_factory=list)
     cancellations: list[CancelLine] = field(default_factory=list)
     reservations: Reservations = field(default_factory=Reservations)
+    notifications: Notifications = field(default_factory=Notifications)
 
     def memory(self, key: str) -> KeyMemory:
         """What is known of the key, empty when it is new."""
@@ -245,6 +247,7 @@ class Ledger:
         self.entries.clear()
         self.cancellations.clear()
         self.reservations = Reservations()
+        self.notifications = Notifications(self.notifications.work_orders)
         return {"event": "reset", "at": at}
 
     def find(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from sandbox.breaches import NotificationLine
 from sandbox.ledger import (
     UNKNOWN,
     CancelLine,
@@ -17,7 +18,7 @@ from sandbox.ledger import (
 )
 from sandbox.reservations import CapacityLine
 
-_Line = DeliveryLine | EffectLine | CancelLine | CapacityLine | ResetLine
+_Line = DeliveryLine | EffectLine | CancelLine | CapacityLine | NotificationLine | ResetLine
 _LINE: TypeAdapter[_Line] = TypeAdapter(Annotated[_Line, Field(discriminator="event")])
 _SENT = TypeAdapter(Sent)
 
@@ -42,6 +43,8 @@ def replay(lines: Iterable[bytes]) -> Ledger:
             open_entries.clear()
         elif record["event"] == "capacity":
             ledger.reservations.record(record)
+        elif record["event"] == "notification":
+            ledger.notifications.record(record)
         elif record["event"] == "cancel":
             ledger.cancel(record)
         elif record["event"] == "effect":

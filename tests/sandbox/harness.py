@@ -186,6 +186,27 @@ async def release(http: httpx.AsyncClient, reservation_id: str) -> dict[str, Any
     return dict(answer.json())
 
 
+def breach(breach_id: str = "run/a/finish", **changes: Any) -> dict[str, Any]:
+    """The arguments of httpx for a valid notification; `changes` go into the body."""
+    return {
+        "url": "/notifications/sla-breach",
+        "json": {
+            "breach_id": breach_id,
+            "kind": "FINISH",
+            "tenant_id": "acme",
+            "task_id": "daily-report",
+            "run_id": "run/a",
+            "expected_by": "2026-11-23T02:30:00Z",
+            "observed_at": "2026-11-23T02:30:00.125Z",
+            "severity": "high",
+            "message": "run/a is not done",
+            "work_order": None,
+        }
+        | changes,
+        "headers": {"Idempotency-Key": breach_id, "traceparent": TRACEPARENT},
+    }
+
+
 def code_of(answer: httpx.Response) -> str:
     """The code of a problem, after checking that it is one."""
     assert answer.headers["content-type"] == "application/problem+json"

@@ -38,6 +38,7 @@ async def test_a_200_that_makes_no_sense_reserves_nothing(
         ("drop", httpx.RemoteProtocolError, ["a"]),
         ("truncate", httpx.RemoteProtocolError, []),
         ("hang", httpx.ReadTimeout, []),
+        ("reset", httpx.ReadError, []),
     ],
 )
 async def test_an_answer_may_get_lost(
