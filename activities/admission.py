@@ -26,12 +26,16 @@ class AdmissionActivities:
         metrics: AdmissionMetrics,
         *,
         capacity: bool,
+        listens: Callable[[str], bool],
     ) -> None:
-        """`capacity`: whether this worker is configured for a capacity service."""
+        """`capacity`: whether this worker is configured for a capacity service; `listens`: whether
+        anybody is told of a tenant's runs.
+        """
         self._governors = governors
         self._degraded_of = degraded_of
         self._metrics = metrics
         self._capacity = capacity
+        self._listens = listens
 
     @activity.defn(name=ASK_GOVERNOR)
     async def ask_governor(self, request: AskInput) -> Answer:
@@ -52,7 +56,13 @@ class AdmissionActivities:
             self._metrics.degraded(degraded)
         if not request.again:
             self._metrics.answered(answer)
-        return answer.model_copy(update={"degraded": degraded, "capacity": self._capacity})
+        return answer.model_copy(
+            update={
+                "degraded": degraded,
+                "capacity": self._capacity,
+                "listens": self._listens(request.tenant_id),
+            }
+        )
 
     @activity.defn(name=RELEASE_GRANT)
     async def release_grant(self, request: ReleaseInput) -> None:

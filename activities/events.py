@@ -61,6 +61,10 @@ class EventActivities:
         self._lines: dict[str, SinkLine] = {}
         self._halfway: OrderedDict[tuple[str, int], list[str]] = OrderedDict()
 
+    def listens(self, tenant_id: str) -> bool:
+        """Whether anybody wants to be told of a tenant's runs."""
+        return bool(self._sinks.of(tenant_id))
+
     @activity.defn(name=PUBLISH_CHANGES)
     async def publish_changes(self, request: RunChanges) -> Published:
         """Tell a run's sinks; see `publish`."""

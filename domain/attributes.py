@@ -141,3 +141,9 @@ PAUSE = "pause"
 
 RESUME = "resume"
 """Name of the signal that lets a held run go on; pinned."""
+
+EXPECT_DURATION = "expect_duration"
+"""Name of the local activity that tells how long a task's runs take; pinned."""
+
+READ_FLAGS = "read_flags"
+"""Name of the local activity that tells a tenant's feature flags; pinned."""

@@ -8,6 +8,7 @@ from math import ceil
 from statistics import median
 from typing import Literal
 
+from domain.payload import Payload
 from domain.task import Task
 
 MOST_RUNS = 20
@@ -33,6 +34,20 @@ class Expected:
     median_s: float
     p95_s: float
     source: Literal["learned", "task", "default"]
+
+
+class ExpectInput(Payload):
+    """The argument of `expect_duration`; `prior`: what the task says of itself."""
+
+    tenant_id: str
+    task_id: str
+    prior: timedelta | None = None
+
+
+class Expectation(Payload):
+    """Its result: the 95th percentile, None when nobody knows."""
+
+    p95_s: float | None = None
 
 
 class Durations:

@@ -34,8 +34,9 @@ class Answer(Payload):
     """What one run is told.
 
     `code` and `reason` are of a refusal, or why nobody could decide; `blockers` are sentences,
-    `waits_for` the first dimension that is short, `holder` a run that has it. `degraded` and
-    `capacity` are what the asking worker is configured for: so the run need not ask for them.
+    `waits_for` the first dimension that is short, `holder` a run that has it. `degraded`,
+    `capacity` and `listens` (whether state changes are told to anybody) are what the asking worker
+    is configured for: so the run need not ask for them.
     """
 
     kind: Literal["granted", "queued", "refused", "unavailable"]
@@ -49,6 +50,7 @@ class Answer(Payload):
     warning: str | None = None
     degraded: Degraded = "fail_closed"
     capacity: bool = False
+    listens: bool | None = None
 
 
 class Exchanged(Payload):

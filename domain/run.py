@@ -53,6 +53,7 @@ class TaskRunInput(Payload):
     """The argument of `TaskRun`.
 
     `limited`: the tenant has a `max_concurrent`, so that every run of its asks for admission.
+    `short`: a short first call may be made within the run's own workflow task.
     """
 
     task: Annotated[Task, BeforeValidator(_lenient)]
@@ -60,6 +61,7 @@ class TaskRunInput(Payload):
     jitter_seed: str | None = None
     finding: Finding | None = None
     limited: bool = False
+    short: bool = False
 
 
 class Fire(Payload):
@@ -160,6 +162,21 @@ class TaskRunResult(Payload):
     duration_ms: int = 0
     result: JsonValue = None
     reason: str | None = None
+    compensation: JsonValue = None
+
+
+class FlagsInput(Payload):
+    """The argument of `read_flags`."""
+
+    tenant_id: str
+
+
+class FlagsNow(Payload):
+    """Its result: the tenant's feature flags as they are now."""
+
+    task_scheduler_v3: bool = True
+    task_sla_monitor: bool = True
+    task_retry_queue: bool = True
 
 
 def kind_of(task: Task, nominal_time: datetime) -> TriggerKind:

@@ -44,7 +44,7 @@ STATES: dict[RunState, StateRule] = {
     _S.QUEUED: _rule(
         "waits for quota, a mutex group or capacity",
         "the tenant's governor",
-        *(_S.RUNNING, _S.SKIPPED, _S.FAILED, _S.CANCELLED),
+        *(_S.RUNNING, _S.COMPENSATING, _S.SKIPPED, _S.FAILED, _S.CANCELLED),
     ),
     _S.RUNNING: _rule(
         "its plugin is being called",

@@ -8,21 +8,10 @@ from typing import Any
 
 from domain.problems import Path, Problem
 
-# Field -> (values that ask for nothing, what the field would do).
-_TASK_FIELDS: dict[str, tuple[tuple[Any, ...], str]] = {
-    "compensation": ((None,), "compensations"),
-    "sla": ((None,), "SLA checks"),
-    "work_order": (("never",), "work orders"),
-}
-
 
 def unbuilt_in_task(layer: dict[str, Any], at: Path) -> list[Problem]:
     """The fields of a task, or of defaults for tasks, that are not supported yet."""
-    problems = [
-        Problem((*at, name), f"{what} are not supported yet: leave the key out")
-        for name, (harmless, what) in _TASK_FIELDS.items()
-        if name in layer and layer[name] not in harmless
-    ]
+    problems = []
     for index, trigger in enumerate(layer.get("triggers", ())):
         if "event" in trigger:
             path = (*at, "triggers", index, "event")

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 
-from domain.attributes import DURATION_MS, TASK_RUN, TASK_STATUS, TENANT_ID
-from domain.durations import MOST_RUNS, Durations, Key
+from domain.attributes import DURATION_MS, TASK_ID, TASK_RUN, TASK_STATUS, TENANT_ID
+from domain.durations import MOST_RUNS, Durations, Expected, Key
 from domain.ids import parse_run_id
 from domain.states import RunState
 
@@ -28,6 +28,21 @@ async def learn_durations(
     if tenants and len(tenants) <= MOST_NAMED:
         names = ", ".join(f"'{tenant}'" for tenant in sorted(tenants))
         conditions.append(f"{TENANT_ID} IN ({names})")
+    return await _learn(client, conditions, limit)
+
+
+async def learn_duration(client: Client, tenant_id: str, task_id: str) -> Expected | None:
+    """From the newest runs of one task; None while they are too few. Errors: `RPCError`."""
+    conditions = [
+        f"WorkflowType = '{TASK_RUN}'",
+        f"{TASK_STATUS} = '{RunState.SUCCESS}'",
+        f"{TENANT_ID} = '{tenant_id}'",
+        f"{TASK_ID} = '{task_id}'",
+    ]
+    return (await _learn(client, conditions, MOST_RUNS)).learned((tenant_id, task_id))
+
+
+async def _learn(client: Client, conditions: list[str], limit: int) -> Durations:
     newest: dict[Key, list[float]] = {}
     query = " AND ".join(conditions)
     async for run in client.list_workflows(query, limit=limit, page_size=min(limit, 1000)):

@@ -16,6 +16,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from domain.attributes import REASON_MEMO, STAGGER_MEMO, TASK_RUN, TRIGGER_TIME
 from domain.due import due_of
 from domain.ids import scheduled_run_id
+from domain.recovery import is_short
 from domain.run import Finding, TaskRunInput, kind_of
 from domain.task import Task
 from shared.schedules import details_of, run_attributes, summary_of
@@ -48,6 +49,7 @@ async def start_fire(
                 jitter_seed=place.jitter_seed,
                 finding=finding,
                 limited=place.limited,
+                short=is_short(task),
             ),
             id=scheduled_run_id(task.tenant_id, task.task_id, due.scheduled_time),
             task_queue=place.task_queue,

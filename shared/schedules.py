@@ -33,6 +33,7 @@ from domain.duration import format_duration
 from domain.ids import parse_schedule_id, run_id_prefix, schedule_id
 from domain.jitter import jitter_seed, stagger_offset
 from domain.limits import skips_in_temporal
+from domain.recovery import is_short
 from domain.run import TaskRunInput, TriggerKind
 from domain.states import RunState
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
@@ -82,7 +83,10 @@ def schedule_of(task: Task, weight: float, circumstances: Circumstances) -> Sche
     action = ScheduleActionStartWorkflow(
         TASK_RUN,
         TaskRunInput(
-            task=task, jitter_seed=seed_of(task, circumstances.namespace_id), limited=limited
+            task=task,
+            jitter_seed=seed_of(task, circumstances.namespace_id),
+            limited=limited,
+            short=is_short(task),
         ),
         id=run_id_prefix(task.tenant_id, task.task_id),
         task_queue=circumstances.task_queue,

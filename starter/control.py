@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 
 from domain.attributes import TASK_RUN
 from domain.ids import manual_run_id, parse_run_id, schedule_id
+from domain.recovery import is_short
 from domain.run import ManualFire, TaskRunInput, TriggerKind
 from domain.task import Task
 from shared import registry
@@ -140,6 +141,7 @@ async def trigger(
                     task=task,
                     manual=ManualFire(at=now, payload=payload),
                     limited=request.limited,
+                    short=is_short(task),
                 ),
                 id=run_id,
                 task_queue=action.task_queue,

@@ -17,14 +17,18 @@ from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
 from activities.capacity import CapacityActivities
+from activities.durations import DurationActivities
+from activities.events import EventActivities
+from activities.flags import FlagActivities
 from activities.plugin import PluginActivities
 from shared.breakers import Breakers
 from shared.errors import TemporalUnreachable
 from shared.governor import Governors
-from shared.metrics import AdmissionMetrics, BreakerMetrics, serve_metrics
+from shared.metrics import AdmissionMetrics, BreakerMetrics, EventMetrics, serve_metrics
 from shared.policy import LivePolicy
 from shared.search_attributes import register_search_attributes
 from shared.settings import Settings
+from shared.sinks import LiveSinks
 from shared.temporal import connect
 from worker.build import new_worker
 from worker.governor import build_governor_worker
@@ -45,6 +49,12 @@ def admission_metrics() -> AdmissionMetrics:
 
 
 @cache
+def event_metrics() -> EventMetrics:
+    """The same for state changes that are told."""
+    return EventMetrics()
+
+
+@cache
 def breaker_metrics() -> BreakerMetrics:
     """The same for breakers."""
     return BreakerMetrics()
@@ -62,6 +72,7 @@ class Parts:
     breakers: Breakers
     policy: LivePolicy
     plugins: PluginActivities
+    events: EventActivities
 
 
 @contextlib.asynccontextmanager
@@ -71,10 +82,32 @@ async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Part
     breakers = Breakers(client, settings.task_queue, metrics=breaker_metrics())
     policy = LivePolicy(settings.policy_file, settings.flag_overrides())
     try:
-        async with http_client() as http:
+        async with http_client() as http, http_client() as sinks_http:
             capacity = CapacityActivities(http, settings.capacity_url, settings.capacity_timeout)
-            plugins = PluginActivities(http, settings.plugin_url, policy.of, breakers=breakers)
-            yield Parts(client, settings, http, governors, capacity, breakers, policy, plugins)
+            events = EventActivities(
+                client,
+                sinks_http,
+                LiveSinks(settings.sinks_file),
+                event_metrics(),
+                task_queue=settings.task_queue,
+            )
+            plugins = PluginActivities(
+                http, settings.plugin_url, policy.of, publish=events.publish, breakers=breakers
+            )
+            try:
+                yield Parts(
+                    client,
+                    settings,
+                    http,
+                    governors,
+                    capacity,
+                    breakers,
+                    policy,
+                    plugins,
+                    events,
+                )
+            finally:
+                await events.close()
     finally:
         await breakers.close()
         await governors.close()
@@ -88,6 +121,7 @@ def build_worker(parts: Parts) -> Worker:
         parts.policy.degraded_of,
         admission_metrics(),
         capacity=settings.capacity_url is not None,
+        listens=parts.events.listens,
     )
     return new_worker(
         parts.client,
@@ -100,6 +134,9 @@ def build_worker(parts: Parts) -> Worker:
             parts.capacity.reserve_capacity,
             parts.capacity.release_capacity,
             notice_activities(parts).raise_notices,
+            parts.events.publish_changes,
+            DurationActivities(parts.client).expect_duration,
+            FlagActivities(parts.policy.of).read_flags,
         ],
     )
 

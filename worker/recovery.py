@@ -10,6 +10,8 @@ from activities.work_orders import WorkOrderActivities
 from shared.metrics import NoticeMetrics
 from shared.recovery import recovery_queue
 from worker.build import new_worker
+from workflows.breaker import Breaker
+from workflows.delivery import Delivery
 from workflows.notice import Notice
 from workflows.work_order import WorkOrder
 
@@ -43,6 +45,11 @@ def build_recovery_worker(parts: "Parts") -> Worker:
     return new_worker(
         parts.client,
         task_queue=recovery_queue(parts.settings.task_queue),
-        workflows=[Notice, WorkOrder],
-        activities=[notices.notify, notices.look_at_streak, orders.prepare_retry],
+        workflows=[Notice, WorkOrder, Breaker, Delivery],
+        activities=[
+            notices.notify,
+            notices.look_at_streak,
+            orders.prepare_retry,
+            parts.events.deliver_changes,
+        ],
     )

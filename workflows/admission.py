@@ -1,7 +1,7 @@
 """A run's admission: ask its tenant's governor, wait for its turn, reserve, and give back."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -39,10 +39,18 @@ RELEASE_WITHIN = timedelta(hours=1)
 class Admission:
     """One run's side of it. `show` tells the world what the run waits for."""
 
-    def __init__(self, task: Task, *, manual: bool, show: Callable[[Answer], None]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        *,
+        manual: bool,
+        show: Callable[[Answer], Awaitable[None]],
+        paused: Callable[[], bool],
+    ) -> None:
         self._task = task
         self._manual = manual
         self._show = show
+        self._paused = paused
         self._run_id = workflow.info().workflow_id
         self._request: Request | None = None
         self._nudged = False
@@ -50,6 +58,7 @@ class Admission:
         self._call: asyncio.Task[CapacityAnswer] | None = None
         self._degraded: Degraded | None = None
         self.stopped_by: str | None = None
+        self.admitted = False
         self.held = False
         self.fence = 0
         self.warning: str | None = None
@@ -65,7 +74,11 @@ class Admission:
         return Holding(request=RequestState.of(self._request), held=self.held, fence=self.fence)
 
     async def obtain(self) -> Outcome | None:
-        """Return when the run may go: None, or the end of a run that may not."""
+        """Return when the run may go: None, or the end of a run that may not.
+
+        Also None, and not `admitted`, when the run is to be held meanwhile: it waits for nothing
+        then, and asks anew later.
+        """
         asked = workflow.now()
         deadline = asked + self._task.queue_timeout
         demand = demand_of(self._task, manual=self._manual)
@@ -80,6 +93,7 @@ class Admission:
                 self.held, self.fence, self.warning = True, answer.fence, answer.warning
                 short = await self._reserve(answer)
                 if not isinstance(short, CapacityAnswer):
+                    self.admitted = short is None
                     return short
                 await self._return_grant()
                 blockers = [f"capacity: {short.reason}"]
@@ -88,16 +102,21 @@ class Admission:
             elif answer.kind == "unavailable":
                 if answer.degraded == "fail_open" and not self._is_exclusive():
                     self._warn(f"admitted unasked: {answer.reason}")
+                    self.admitted = True
                     return None
                 pause = pause if again else UNAVAILABLE_WAIT
-            self._show(answer)
+            await self._show(answer)
             await self._wait(pause, deadline, outside=outside)
+            if self._paused():
+                await self.give_back()
+                return None
             if not answer.position and (end := self._timed_out(answer, deadline)):
                 return end
             pause, again = min(pause * 2, LONGEST_WAIT), True
 
     async def give_back(self) -> None:
         """Release all that the run holds or may hold; a governor sweeps what this cannot."""
+        self.admitted = False
         if self._request is None:
             return
         if self._call:  # a release that overtakes it would leave the reservation to nobody
@@ -134,7 +153,9 @@ class Admission:
         left = max(min(pause, deadline - workflow.now()), LEAST_WAIT)
         try:
             await workflow.wait_condition(
-                lambda: self._nudged and not outside, timeout=left, timeout_summary="asks again"
+                lambda: self._paused() or (self._nudged and not outside),
+                timeout=left,
+                timeout_summary="asks again",
             )
         except TimeoutError:
             return

@@ -6,9 +6,11 @@ from domain.attributes import (
     ASK_GOVERNOR,
     CANCEL_EXECUTION,
     EXECUTE_PLUGIN,
+    EXPECT_DURATION,
     FORECAST_TICK,
     PUBLISH_CHANGES,
     RAISE_NOTICES,
+    READ_FLAGS,
     RELEASE_CAPACITY,
     RELEASE_GRANT,
     RESERVE_CAPACITY,
@@ -18,6 +20,7 @@ from domain.attributes import (
     WATCH_TICK,
 )
 from domain.capacity import CapacityAnswer, CapacityRelease, CapacityRequest
+from domain.durations import Expectation, ExpectInput
 from domain.events_out import Published, RunChanges
 from domain.governor import (
     Answer,
@@ -30,7 +33,7 @@ from domain.governor import (
     Tell,
 )
 from domain.notices import Raised, RaiseInput
-from domain.run import CancelInput, ExecuteInput, ExecuteResult
+from domain.run import CancelInput, ExecuteInput, ExecuteResult, FlagsInput, FlagsNow
 from domain.scoring import ForecastTick, ForecastTicked
 from domain.watch import TickInput, TickResult
 
@@ -50,6 +53,18 @@ async def cancel_execution(request: CancelInput) -> None:
 @activity.defn(name=RAISE_NOTICES)
 async def raise_notices(request: RaiseInput) -> Raised:
     """Start a `Notice` workflow for each, once per breach id; returns as soon as they are sure."""
+    raise NotImplementedError(f"a worker implements this: {request.tenant_id}")
+
+
+@activity.defn(name=EXPECT_DURATION)
+async def expect_duration(request: ExpectInput) -> Expectation:
+    """How long the task's next run will take, at worst in nineteen of twenty cases."""
+    raise NotImplementedError(f"a worker implements this: {request.task_id}")
+
+
+@activity.defn(name=READ_FLAGS)
+async def read_flags(request: FlagsInput) -> FlagsNow:
+    """The feature flags that hold for a tenant now."""
     raise NotImplementedError(f"a worker implements this: {request.tenant_id}")
 
 

@@ -1,6 +1,7 @@
 """How an execution ended, as a value, whatever way Temporal told it."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from pydantic import JsonValue
 from temporalio.exceptions import (
@@ -12,6 +13,8 @@ from temporalio.exceptions import (
     is_cancelled_exception,
 )
 
+from domain.events_out import Published
+from domain.recovery import Failure, read_details
 from domain.run import ExecuteResult
 from domain.states import RunState
 
@@ -25,6 +28,7 @@ class Outcome:
     result: JsonValue = None
     error_code: str | None = None
     reason: str | None = None
+    compensation: JsonValue = None
 
 
 def outcome_of_result(result: ExecuteResult) -> Outcome:
@@ -52,8 +56,44 @@ def outcome_of_refusal(code: str | None, reason: str | None, on_conflict: str) -
     return Outcome(state, 0, error_code=error_code, reason=f"{what}{reason}")
 
 
+def failure_of_error(error: ActivityError, attempt: int) -> Failure:
+    """An attempt that failed; what Temporal itself found out carries no details of ours."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        details = read_details(list(cause.details))
+        wait = details.retry_after_s if details else None
+        return Failure(
+            attempt,
+            cause.type or "UNKNOWN",
+            cause.message,
+            retryable=not cause.non_retryable,
+            retry_after=timedelta(seconds=wait) if wait is not None else None,
+            waits=details.waits if details else False,
+            retries=details.retries if details else True,
+        )
+    if isinstance(cause, TimeoutError) and cause.type is TimeoutType.HEARTBEAT:
+        reason = "neither the plugin nor the worker that called it reported in time"
+        return Failure(attempt, "WORKER_LOST", reason)
+    if isinstance(cause, TimeoutError):
+        reason = "the plugin did not answer within the task's timeout"
+        return Failure(attempt, "PLUGIN_TIMEOUT", reason)
+    return Failure(attempt, "INTERNAL", str(cause or error))
+
+
+def published_of(error: ActivityError) -> Published | None:
+    """What became of the state changes that a failed attempt carried."""
+    cause = error.cause
+    found = read_details(list(cause.details)) if isinstance(cause, ApplicationError) else None
+    return found.published if found else None
+
+
+def has_details(error: ActivityError) -> bool:
+    """Whether a failed attempt said itself why, so that it knew the flags too."""
+    return isinstance(error.cause, ApplicationError)
+
+
 def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:
-    """An execution that was cancelled, or whose last attempt failed."""
+    """An execution whose attempts Temporal counted: it was cancelled, or its last one failed."""
     # An attempt that failed after the cancellation: only for that is it the last one.
     stopped = isinstance(error, ActivityError) and error.retry_state is RetryState.CANCEL_REQUESTED
     if stopped or is_cancelled_exception(error):

@@ -1,11 +1,17 @@
 """A run told in a few lines of Markdown, for Temporal's Web UI and `taskflow show`."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from domain.notices import FailedAttempt
 from domain.run import Fire
+from domain.sla import SlaClock
 from domain.states import STATES, RunState
 from domain.task import Task
 from workflows.outcome import Outcome
+
+MOST_FAILURES = 5
+MOST_SAID = 200
 
 
 def tell(
@@ -17,6 +23,8 @@ def tell(
     outcome: Outcome | None,
     waiting: str | None,
     now: datetime,
+    failures: Sequence[FailedAttempt] = (),
+    clock: SlaClock | None = None,
 ) -> str:
     """The run's current details: state first, then why, when and what."""
     lines = [f"**{state}** - {STATES[state].meaning}", ""]  # a list needs a blank line before it
@@ -29,18 +37,28 @@ def tell(
         f"- task: `{task.tenant_id}/{task.task_id}`, plugin `{task.plugin_id}`",
         f"- trigger: {fire.kind}, nominal time {_utc(fire.nominal_time)}",
     ]
+    failed = [_failed(failure) for failure in failures[-MOST_FAILURES:]]
+    if clock and not outcome:
+        lines.append(f"- SLA: starts by {_utc(clock.start_by)}, ends by {_utc(clock.finish_by)}")
     if waiting:
-        lines.append(f"- due: {_utc(fire.trigger_time)}")
+        lines += [f"- due: {_utc(fire.trigger_time)}", *failed]
         return "\n".join(lines)
     if outcome and not outcome.attempts:
         lines.append(f"- recorded: {_utc(now)}; its plugin was not called")
         return "\n".join(lines)
     lines.append(f"- started: {_utc(started)}{_late(started - fire.trigger_time)}")
+    lines += failed
     if outcome:
         seconds = (now - started).total_seconds()
         attempts = "1 attempt" if outcome.attempts == 1 else f"{outcome.attempts} attempts"
         lines.append(f"- ended: {_utc(now)}, after {seconds:.1f} s and {attempts}")
     return "\n".join(lines)
+
+
+def _failed(failure: FailedAttempt) -> str:
+    what = "compensation, attempt" if failure.compensation else "attempt"
+    text = f"`{failure.error_code}`: {failure.message[:MOST_SAID]}"
+    return f"- {what} {failure.attempt} failed at {_utc(failure.at)}: {text}"
 
 
 def _utc(at: datetime) -> str:

@@ -2,32 +2,60 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, SearchAttributeUpdate
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError
-from temporalio.workflow import ActivityCancellationType
 
 with workflow.unsafe.imports_passed_through():
-    from domain.attributes import HOLDING, NUDGE, REASON_MEMO, STOP, TASK_RUN
+    from domain.attributes import HOLDING, NUDGE, PAUSE, RESUME, STOP, TASK_RUN
     from domain.blackout import judge
     from domain.due import due_of
     from domain.governor import Answer, Holding
     from domain.limits import is_governed
-    from domain.run import ExecuteInput, Fire, TaskRunInput, TaskRunResult, TriggerKind, kind_of
+    from domain.notices import (
+        Breach,
+        BreachKind,
+        FailedAttempt,
+        NoticeInput,
+        WorkOrderSeed,
+        breach_id_of,
+    )
+    from domain.recovery import GiveUp, RetryAt, decide
+    from domain.run import (
+        Fire,
+        FlagsInput,
+        PauseInput,
+        TaskRunInput,
+        TaskRunResult,
+        TriggerKind,
+        kind_of,
+    )
     from domain.states import RunState, check_move
     from domain.trace import trace_id
     from workflows import attributes as sa
     from workflows.admission import Admission
-    from workflows.interfaces import execute_plugin
-    from workflows.outcome import Outcome, outcome_of_error, outcome_of_result
+    from workflows.attempts import Calls, recovers
+    from workflows.face import PAUSED, Face, duration_ms, said
+    from workflows.interfaces import read_flags
+    from workflows.outcome import (
+        Outcome,
+        failure_of_error,
+        has_details,
+        outcome_of_error,
+        outcome_of_result,
+        published_of,
+    )
+    from workflows.pausing import Pause
+    from workflows.service_level import ServiceLevel, raise_all
     from workflows.shielded import shielded
-    from workflows.story import tell
+    from workflows.telling import Changes
 
-ANSWER_MARGIN = timedelta(seconds=5)
-"""Temporal gives an attempt this much longer than its own deadline, which can say more."""
+WORTH_TELLING = timedelta(seconds=5)
+"""A wait that is longer is told to who listens before it begins."""
+MOST_EVIDENCE = 20
+FLAGS_WITHIN = timedelta(seconds=5)
 
 
 @workflow.defn(name=TASK_RUN)
@@ -37,13 +65,32 @@ class TaskRun:
     @workflow.init
     def __init__(self, request: TaskRunInput) -> None:
         self._task = request.task
+        self._short = request.short
         self._fire = _fire_of(request)
         self._started = workflow.now()
+        self._has_started = False
         self._state = RunState.PENDING
-        self._shown: tuple[int, str | None] | None = None
+        self._attempt = 0
+        self._not_before: datetime | None = None
+        self._patience: datetime | None = None
+        self._why = ""
+        self._waits_for: str | None = None
+        self._failures: list[FailedAttempt] = []
+        self._story: asyncio.Task[Outcome] | None = None
+        self._breach: str | None = None
+        self._face = Face(self._task)
+        self._pause = Pause()
+        self._changes = Changes(self._task)
+        self._changes.note(self._state, None)
+        self._level: ServiceLevel | None = None
         manual = self._fire.kind is TriggerKind.MANUAL
         self._admission = (
-            Admission(self._task, manual=manual, show=self._show_waiting)
+            Admission(
+                self._task,
+                manual=manual,
+                show=self._show_queued,
+                paused=lambda: self._pause.wanted,
+            )
             if is_governed(self._task, limited=request.limited)
             else None
         )
@@ -53,18 +100,22 @@ class TaskRun:
         """The story of a run.
 
         Errors: `ApplicationError` whose type is the error code when the run ends `FAILED`, so that
-        Temporal shows it failed too; the cancellation itself when it ends `CANCELLED`.
+        Temporal shows it failed too; the cancellation itself when it ends `CANCELLED` by one.
         """
         if request.finding and request.finding.status:
-            return self._settle(Outcome(request.finding.status, 0, reason=request.finding.reason))
-        try:
-            outcome = await self._wait() or await self._admit() or await self._execute()
-        except (ActivityError, asyncio.CancelledError) as error:
-            outcome = self._recover(error)
-        if self._admission:
-            await shielded(self._admission.give_back())
-        result = self._settle(outcome)
-        if outcome.state is RunState.CANCELLED:
+            self._begin_service_level()
+            outcome = Outcome(request.finding.status, 0, reason=request.finding.reason)
+        else:
+            try:
+                outcome = await self._wait() or await self._work()
+            except (ActivityError, asyncio.CancelledError) as error:
+                outcome = self._stopped(error)
+            outcome = await shielded(self._compensate(outcome))
+            if self._admission:
+                await shielded(self._admission.give_back())
+        result, notices = self._settle(outcome)
+        await shielded(self._announce(notices))
+        if outcome.state is RunState.CANCELLED and not self._breach:
             raise asyncio.CancelledError(outcome.reason)
         if outcome.state is RunState.FAILED:
             raise ApplicationError(
@@ -84,6 +135,20 @@ class TaskRun:
         if self._admission:
             self._admission.stopped_by = newer_run_id
 
+    @workflow.signal(name=PAUSE)
+    def pause(self, asked: PauseInput) -> None:
+        """Hold at the next safe point: before admission, before an attempt, in a back-off."""
+        self._pause.pause(asked)
+        if self._state is RunState.RUNNING:
+            self._tell(waiting=f"to be held before its next attempt: {self._pause.told()}")
+
+    @workflow.signal(name=RESUME)
+    def resume(self) -> None:
+        """Go on."""
+        self._pause.resume()
+        if self._state is RunState.RUNNING:
+            self._tell()
+
     @workflow.query(name=HOLDING)
     def holding(self) -> Holding:
         """What the run holds or waits for, for a governor that begins anew."""
@@ -94,125 +159,247 @@ class TaskRun:
 
         A run by hand is a person's decision, and no blackout holds it.
         """
-        if self._fire.kind is TriggerKind.MANUAL or not self._task.blackouts:
-            return None
-        verdict = judge(self._task, self._fire.trigger_time)
-        if verdict.skipped:
-            return Outcome(RunState.SKIPPED, 0, reason=verdict.reason)
-        if verdict.reason:
-            self._fire = self._fire.model_copy(update={"trigger_time": verdict.at})
-            workflow.upsert_search_attributes(self._trigger_attributes())
-            self._tell(waiting=verdict.reason)
-            delay = verdict.at - workflow.now()
-            if delay > timedelta(0):
-                await workflow.sleep(delay, summary=verdict.reason)
-            self._started = workflow.now()
+        if self._fire.kind is not TriggerKind.MANUAL and self._task.blackouts:
+            verdict = judge(self._task, self._fire.trigger_time)
+            if verdict.skipped:
+                return Outcome(RunState.SKIPPED, 0, reason=verdict.reason)
+            if verdict.reason:
+                self._fire = self._fire.model_copy(update={"trigger_time": verdict.at})
+                self._face.put_off(self._fire)
+                self._tell(waiting=verdict.reason)
+                delay = verdict.at - workflow.now()
+                if delay > timedelta(0):
+                    await workflow.sleep(delay, summary=verdict.reason)
+                self._started = workflow.now()
+        self._begin_service_level()
         return None
+
+    async def _work(self) -> Outcome:
+        """Call the plugin until it has done its work or the retry policy gives up."""
+        task = self._task
+        self._story = asyncio.current_task()
+        calls = Calls(
+            task, self._fire, plugin_id=task.plugin_id, params=task.params, short=self._short
+        )
+        number = 1
+        while True:
+            await self._hold()
+            if refused := await self._admit():
+                return self._refused(refused)
+            if self._admission and not self._admission.admitted:
+                continue  # it was held while it waited
+            await self._begin(number)
+            found = await self._call(calls, number)
+            if isinstance(found, Outcome):
+                return found
+            number = found.attempt
+            await self._back_off(found)
+
+    async def _hold(self) -> None:
+        """Return when the run may go on: nobody holds it, and its next attempt has its time."""
+        while True:
+            if self._pause.wanted:
+                await self._be_held()
+            left = (self._not_before or workflow.now()) - workflow.now()
+            if left <= timedelta(0):
+                self._not_before = None
+                return
+            try:
+                await workflow.wait_condition(
+                    lambda: self._pause.wanted, timeout=left, timeout_summary="next attempt"
+                )
+            except TimeoutError:
+                continue
+
+    async def _be_held(self) -> None:
+        if self._admission:
+            await self._admission.give_back()
+        if self._level:
+            self._level.watch()
+            self._level.stop()
+        self._face.waiting(self._state, self._fire, waits_for=PAUSED)
+        await self._pause.hold(lambda why: self._tell(waiting=why))
+        self._face.waiting(self._state, self._fire, waits_for=None)
+        if self._level:
+            self._level.go_on()
 
     async def _admit(self) -> Outcome | None:
         """Be admitted, or not; a run that needs nothing goes straight on."""
-        if self._admission:
-            if refused := await self._admission.obtain():
-                return refused
-            self._started = workflow.now()
-        waited = self._waits_no_longer()
-        self._move(RunState.RUNNING)
-        workflow.upsert_search_attributes(
-            [
-                sa.TASK_STATUS.value_set(self._state),
-                *self._trigger_attributes(),
-                sa.ACTUAL_START.value_set(self._started),
-                *waited,
-            ]
-        )
+        if self._admission and not self._admission.admitted:
+            return await self._admission.obtain()
         return None
 
-    def _show_waiting(self, answer: Answer) -> None:
+    async def _show_queued(self, answer: Answer) -> None:
         """Queued: at which position, behind whom."""
-        why = answer.reason or "; ".join(answer.blockers)
-        text = f"position {answer.position}: {why}" if answer.position else why
-        position, waits_for = answer.position or None, answer.waits_for
-        updates: list[SearchAttributeUpdate[Any]] = [
-            sa.WAITS_FOR.value_set(waits_for) if waits_for else sa.WAITS_FOR.value_unset(),
-            sa.QUEUE_POSITION.value_set(position) if position else sa.QUEUE_POSITION.value_unset(),
-        ]
-        if self._state is not RunState.QUEUED:
+        before, first = self._state, self._state is not RunState.QUEUED
+        if first:
             self._state = check_move(self._state, RunState.QUEUED)
-            updates += [sa.TASK_STATUS.value_set(self._state), *self._trigger_attributes()]
-        self._tell(waiting=text)
-        if (answer.position, answer.waits_for) != self._shown:
-            self._shown = (answer.position, answer.waits_for)
-            workflow.upsert_search_attributes(updates)
-
-    def _waits_no_longer(self) -> list[SearchAttributeUpdate[Any]]:
-        """Of a run that was queued: what showed its place."""
-        if self._state is not RunState.QUEUED:
-            return []
-        return [sa.WAITS_FOR.value_unset(), sa.QUEUE_POSITION.value_unset()]
-
-    async def _execute(self) -> Outcome:
-        """Call the plugin until it has done its work or the task's retry policy gives up."""
-        task, retry = self._task, self._task.retry
-        result = await workflow.execute_activity(
-            execute_plugin,
-            ExecuteInput(
-                tenant_id=task.tenant_id,
-                task_id=task.task_id,
-                plugin_id=task.plugin_id,
-                params=task.params,
-                trigger=self._fire,
-                timeout=task.timeout,
-                fence=self._admission.fence if self._admission else 0,
-            ),
-            start_to_close_timeout=task.timeout + ANSWER_MARGIN,
-            heartbeat_timeout=task.heartbeat_timeout,
-            retry_policy=RetryPolicy(
-                initial_interval=retry.initial_interval,
-                backoff_coefficient=retry.backoff,
-                maximum_interval=retry.max_interval,
-                maximum_attempts=retry.max_attempts,
-                non_retryable_error_types=retry.non_retryable,
-            ),
-            # The run ends only when the call is closed: no plugin works on for a run that is over.
-            cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            summary=task.plugin_id,
+        self._tell(waiting=said(answer))
+        self._face.waiting(
+            self._state,
+            self._fire,
+            waits_for=answer.waits_for,
+            position=answer.position or None,
         )
+        if first:
+            self._changes.hint(listens=answer.listens)
+            self._changes.note(self._state, before, attempt=self._attempt, reason=said(answer))
+            if answer.listens:
+                await self._changes.publish()
+            if self._level:
+                await self._level.queued()
+
+    async def _begin(self, number: int) -> None:
+        """An attempt is about to start."""
+        self._attempt = number
+        first, self._has_started = not self._has_started, True
+        if first:
+            self._started = workflow.now()
+        self._move(RunState.RUNNING)
+        self._face.running(self._fire, self._started, retries=number - 1)
+        if first and self._level:
+            await self._level.started(self._started)
+            if self._breach:
+                await asyncio.sleep(0)  # where the cancellation for it comes through
+
+    async def _call(self, calls: Calls, number: int) -> Outcome | RetryAt:
+        """One attempt, and what follows on it."""
+        untold = self._changes.untold()
+        fence = self._admission.fence if self._admission else 0
+        try:
+            result = await calls.call(number, fence, untold)
+        except ActivityError as error:
+            if not recovers():
+                return outcome_of_error(error, self._task.retry.max_attempts)
+            self._changes.told(published_of(error), untold)
+            return await self._failed(error, number)
+        self._changes.told(result.published, untold)
         return outcome_of_result(result)
 
-    def _recover(self, error: BaseException) -> Outcome:
-        """What a cancellation, or the failure of the last attempt, makes of the run."""
-        if self._admission and (newer := self._admission.stopped_by):
-            calls = int(self._state is RunState.RUNNING)
-            return Outcome(RunState.CANCELLED, calls, reason=f"overlap: {newer} replaces it")
-        if self._state is RunState.PENDING:
-            return Outcome(RunState.CANCELLED, 0, reason="cancelled before it started")
-        if self._state is RunState.QUEUED:
-            return Outcome(RunState.CANCELLED, 0, reason="cancelled while it waited")
-        return outcome_of_error(error, self._task.retry.max_attempts)
+    async def _failed(
+        self, error: ActivityError, number: int, *, compensation: bool = False
+    ) -> Outcome | RetryAt:
+        """Another attempt, or the end."""
+        failure = failure_of_error(error, number)
+        if not has_details(error):
+            failure = replace(failure, retries=await self._may_retry())
+        now = workflow.now()
+        if failure.waits:
+            self._attempt = number - 1  # the plugin was not called
+            self._patience = self._patience or now + self._task.queue_timeout
+        else:
+            self._patience = None
+            self._failures.append(failure.evidence(now, compensation=compensation))
+            del self._failures[:-MOST_EVIDENCE]
+        found = decide(
+            failure,
+            self._task.retry,
+            now=now,
+            finish_by=self._level.clock.finish_by if self._level else None,
+            patience=self._patience,
+        )
+        if isinstance(found, GiveUp):
+            return Outcome(RunState.FAILED, number, error_code=failure.code, reason=failure.message)
+        late = f", {found.late}" if found.late else ""
+        self._why = f"{failure.code}: {failure.message}; next attempt at {found.at:%H:%M:%S}{late}"
+        return found
 
-    def _settle(self, outcome: Outcome) -> TaskRunResult:
-        """Make the end known: search attributes, the reason, the story."""
-        never_started = self._state in (RunState.PENDING, RunState.QUEUED)
+    async def _may_retry(self) -> bool:
+        """Whether the flag `task-retry-queue` is on, asked when no attempt could say so."""
+        try:
+            flags = await workflow.execute_local_activity(
+                read_flags,
+                FlagsInput(tenant_id=self._task.tenant_id),
+                start_to_close_timeout=FLAGS_WITHIN,
+                retry_policy=RetryPolicy(maximum_attempts=3),
+            )
+        except ActivityError:
+            return True
+        return flags.task_retry_queue
+
+    async def _back_off(self, retry: RetryAt) -> None:
+        """Make known that and why the run waits; a long wait keeps nothing from others."""
+        self._not_before = retry.at
+        self._move(RunState.RETRYING, reason=self._why)
+        self._tell(waiting=self._why)
+        self._face.waiting(self._state, self._fire, waits_for=self._waits_for)
+        if retry.at - workflow.now() >= WORTH_TELLING:
+            await self._changes.publish()
+        if retry.gives_back and self._admission:
+            await self._admission.give_back()
+
+    def _refused(self, refused: Outcome) -> Outcome:
+        """Not admitted; a run that was under way already has failed by that."""
+        if not self._has_started:
+            return refused
+        last = self._failures[-1] if self._failures else None
+        message = last.message if last else self._why
+        return Outcome(
+            RunState.FAILED,
+            self._attempt,
+            error_code=last.error_code if last else "PLUGIN_CIRCUIT_OPEN",
+            reason=f"{message}; and the next attempt was not admitted: {refused.reason}",
+        )
+
+    def _stopped(self, error: BaseException) -> Outcome:
+        """What a cancellation, or a failure of Temporal's own, makes of the run."""
+        if isinstance(error, ActivityError) and not recovers():
+            return outcome_of_error(error, self._task.retry.max_attempts)
+        if self._breach:
+            reason = f"SLA breach: {self._breach}"
+        elif self._admission and (newer := self._admission.stopped_by):
+            reason = f"overlap: {newer} replaces it"
+        else:
+            reason = {
+                RunState.PENDING: "cancelled before it started",
+                RunState.QUEUED: "cancelled while it waited",
+                RunState.RETRYING: "cancelled while it waited for its next attempt",
+            }.get(self._state, "cancelled while its plugin was being called")
+        return Outcome(RunState.CANCELLED, self._attempt, reason=reason)
+
+    async def _compensate(self, outcome: Outcome) -> Outcome:
+        """Undo what a run did that failed or was stopped, if its task says how."""
+        task, undo = self._task, self._task.compensation
+        undone = outcome.state in (RunState.FAILED, RunState.CANCELLED)
+        if undo is None or not undone or not self._attempt:
+            return outcome
+        self._move(RunState.COMPENSATING, reason=outcome.reason)
+        self._face.moved(self._state)
+        self._tell(outcome)
+        calls = Calls(
+            task, self._fire, plugin_id=undo.plugin_id, params=undo.params, compensates=True
+        )
+        number = 1
+        while True:
+            fence = self._admission.fence if self._admission else 0
+            untold = self._changes.untold()
+            try:
+                result = await calls.call(number, fence, untold)
+            except ActivityError as error:
+                self._changes.told(published_of(error), untold)
+                found = await self._failed(error, number, compensation=True)
+                if isinstance(found, Outcome):
+                    return _not_undone(outcome, found)
+                number = found.attempt
+                await workflow.sleep(
+                    max(found.at - workflow.now(), timedelta(0)), summary="next attempt to undo"
+                )
+                continue
+            self._changes.told(result.published, untold)
+            return _undone(outcome, outcome_of_result(result), undo.plugin_id)
+
+    def _settle(self, outcome: Outcome) -> tuple[TaskRunResult, list[NoticeInput]]:
+        """Make the end known: search attributes, the reason, the story; and what to raise."""
         warning = self._admission.warning if self._admission else None
         if warning and not outcome.reason:
             outcome = replace(outcome, reason=f"warning: {warning}")
-        waited = self._waits_no_longer()
-        self._move(outcome.state, outcome)
-        duration = round((workflow.now() - self._started) / timedelta(milliseconds=1))
+        status, notices = self._level.conclude(outcome.state) if self._level else (None, [])
+        notices += self._failure_notice(outcome)
+        self._move(outcome.state, reason=outcome.reason, error_code=outcome.error_code)
+        self._tell(outcome)
+        duration = duration_ms(self._started, workflow.now())
         retries = max(0, outcome.attempts - 1)
-        updates: list[SearchAttributeUpdate[Any]] = [
-            sa.TASK_STATUS.value_set(self._state),
-            sa.RETRY_COUNT.value_set(retries),
-            sa.DURATION_MS.value_set(duration),
-            *waited,
-        ]
-        if never_started:
-            updates += self._trigger_attributes()
-        if outcome.error_code:
-            updates.append(sa.ERROR_CODE.value_set(outcome.error_code))
-        workflow.upsert_search_attributes(updates)
-        if outcome.reason:
-            workflow.upsert_memo({REASON_MEMO: outcome.reason[:500]})
+        self._face.settled(self._fire, outcome, retries=retries, duration_ms=duration, sla=status)
         workflow.logger.info(
             "run ended",
             extra={
@@ -226,39 +413,118 @@ class TaskRun:
                 "status": self._state,
                 "retry_count": retries,
                 "error_code": outcome.error_code,
+                "sla": status,
                 "trace_id": trace_id(workflow.info().workflow_id, workflow.info().run_id),
             },
         )
-        return TaskRunResult(
+        result = TaskRunResult(
             status=self._state,
             retry_count=retries,
             duration_ms=duration,
             result=outcome.result,
             reason=outcome.reason,
+            compensation=outcome.compensation,
+        )
+        return result, notices
+
+    async def _announce(self, notices: list[NoticeInput]) -> None:
+        """Tell who is to be told of the end: whoever looks after breaches, and who listens."""
+        if self._level:
+            await self._level.finish()
+        if notices:
+            await raise_all(self._task.tenant_id, notices)
+        if self._changes.untold() and (not self._changes.undecided or recovers()):
+            await self._changes.publish()
+
+    def _begin_service_level(self) -> None:
+        if self._task.sla:
+            self._level = ServiceLevel(
+                self._task,
+                self._task.sla,
+                self._fire.trigger_time,
+                seed=self._seed,
+                show=self._face.service_level,
+                breached=self._cancel_for,
+            )
+
+    def _cancel_for(self, breach: str) -> None:
+        """The task would rather have no run than one that breaks its SLA."""
+        self._breach = breach
+        if self._story:
+            self._story.cancel()
+
+    def _seed(self, cause: str) -> WorkOrderSeed:
+        """A work order about the run as it is now."""
+        return WorkOrderSeed(
+            plugin_id=self._task.plugin_id,
+            error_code=self._failures[-1].error_code if self._failures else None,
+            cause=cause,
+            attempts=list(self._failures),
+            trace_id=trace_id(workflow.info().workflow_id, workflow.info().run_id),
         )
 
-    def _move(self, state: RunState, outcome: Outcome | None = None) -> None:
-        self._state = check_move(self._state, state)
-        self._tell(outcome)
+    def _failure_notice(self, outcome: Outcome) -> list[NoticeInput]:
+        """A run that failed for good is somebody's work, if its task says so."""
+        failed = outcome.state in (RunState.FAILED, RunState.COMPENSATED)
+        if not failed or self._task.work_order not in ("on_failure", "both"):
+            return []
+        run_id = workflow.info().workflow_id
+        message = f"{outcome.error_code}: {outcome.reason}"
+        return [
+            NoticeInput(
+                breach=Breach(
+                    breach_id=breach_id_of(run_id, BreachKind.FAILED),
+                    kind=BreachKind.FAILED,
+                    tenant_id=self._task.tenant_id,
+                    task_id=self._task.task_id,
+                    run_id=run_id,
+                    expected_by=self._level.clock.finish_by if self._level else None,
+                    observed_at=workflow.now(),
+                    severity=self._task.sla.severity if self._task.sla else "medium",
+                    message=message,
+                ),
+                work_order=self._seed(message),
+            )
+        ]
+
+    def _move(
+        self, state: RunState, *, reason: str | None = None, error_code: str | None = None
+    ) -> None:
+        previous, self._state = self._state, check_move(self._state, state)
+        self._changes.note(
+            state, previous, attempt=self._attempt, reason=reason, error_code=error_code
+        )
+        if state is RunState.RUNNING:
+            self._tell()
 
     def _tell(self, outcome: Outcome | None = None, *, waiting: str | None = None) -> None:
-        workflow.set_current_details(
-            tell(
-                self._task,
-                self._fire,
-                self._state,
-                started=self._started,
-                outcome=outcome,
-                waiting=waiting,
-                now=workflow.now(),
-            )
+        self._face.tell(
+            self._fire,
+            self._state,
+            self._started,
+            outcome=outcome,
+            waiting=waiting,
+            failures=self._failures,
+            clock=self._level.clock if self._level else None,
         )
 
-    def _trigger_attributes(self) -> list[SearchAttributeUpdate[Any]]:
-        return [
-            sa.TRIGGER_KIND.value_set(self._fire.kind),
-            sa.TRIGGER_TIME.value_set(self._fire.trigger_time),
-        ]
+
+def _undone(outcome: Outcome, result: Outcome, plugin_id: str) -> Outcome:
+    """The end of a run whose compensation was answered."""
+    if result.state is not RunState.SUCCESS:
+        return _not_undone(outcome, result)
+    reason = f"{outcome.reason}; compensated by {plugin_id}"
+    cancelled = outcome.state is RunState.CANCELLED
+    state = RunState.CANCELLED if cancelled else RunState.COMPENSATED
+    return replace(outcome, state=state, reason=reason, compensation=result.result)
+
+
+def _not_undone(outcome: Outcome, failed: Outcome) -> Outcome:
+    """The end of a run whose compensation failed too: somebody has to look at what is left."""
+    why = f"{failed.error_code}: {failed.reason}" if failed.error_code else failed.reason
+    reason = f"{outcome.reason}; its compensation failed too: {why}"
+    code = outcome.error_code or "COMPENSATION_FAILED"
+    return replace(outcome, state=RunState.FAILED, error_code=code, reason=reason)
 
 
 def _fire_of(request: TaskRunInput) -> Fire:

@@ -166,21 +166,26 @@ class Governed(Runs):
                 lambda _: self.degraded,
                 self._metrics,
                 capacity=self.reserves,
+                listens=lambda _: self.outside.listening,
             )
             try:
-                async with Worker(
-                    self.client,
-                    task_queue=self.queue,
-                    workflows=[TaskRun],
-                    activities=[
-                        self.plugin.execute_plugin,
-                        admission.ask_governor,
-                        admission.release_grant,
-                        capacity.reserve_capacity,
-                        capacity.release_capacity,
-                    ],
-                    workflow_runner=workflow_runner(),
-                    max_concurrent_activities=500,
+                async with (
+                    self.calling(),
+                    Worker(
+                        self.client,
+                        task_queue=self.queue,
+                        workflows=[TaskRun],
+                        activities=[
+                            self.plugin.execute_plugin,
+                            *self.outside.activities(),
+                            admission.ask_governor,
+                            admission.release_grant,
+                            capacity.reserve_capacity,
+                            capacity.release_capacity,
+                        ],
+                        workflow_runner=workflow_runner(),
+                        max_concurrent_activities=500,
+                    ),
                 ):
                     yield
             finally:

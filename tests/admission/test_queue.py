@@ -137,8 +137,10 @@ async def test_a_lower_quota_lets_who_runs_go_on_and_new_runs_wait(governed: Gov
     running = [await governed.go(task, limited=True) for _ in range(4)]
     await place.entered(*running)
     await governed.limit(tenant, TenantLimits(max_concurrent=2))
-    queued = [await governed.go(task, limited=True) for _ in range(3)]
-    await waiting(*queued)
+    queued = []
+    for _ in range(3):  # one after the other: they wait in the order in which they ask
+        queued.append(await governed.go(task, limited=True))
+        await waiting(queued[-1])
     place.let_go(*running[:2])
     await succeeded(*running[:2])
     await waits_because(queued[0], "the tenant's max_concurrent (limit 2, 2 in use)")

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -24,11 +25,19 @@ from temporalio.worker import Worker
 
 from activities.errors import attempt_failed
 from domain.attributes import EXECUTE_PLUGIN, TASK_RUN
-from domain.ids import manual_run_id, run_id_prefix, schedule_id, scheduled_run_id
+from domain.events_out import Published
+from domain.ids import (
+    manual_run_id,
+    plugin_queue,
+    run_id_prefix,
+    schedule_id,
+    scheduled_run_id,
+)
 from domain.run import ExecuteInput, ExecuteResult, Finding, ManualFire, TaskRunInput, TaskRunResult
 from domain.states import RunState
 from domain.task import IntervalTrigger, Task
 from tests.conftest import task_of
+from tests.workflows.outside import Outside
 from worker.build import workflow_runner
 from workflows.task_run import TaskRun
 
@@ -116,18 +125,23 @@ class RecordingPlugin:
     calls: defaultdict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
     closed: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    outside: Outside = field(default_factory=Outside)
 
     @activity.defn(name=EXECUTE_PLUGIN)
     async def execute_plugin(self, request: ExecuteInput) -> ExecuteResult:
         """Record the call, then do what the script says."""
         info = activity.info()
         calls = self.calls[request.task_id]
-        calls.append(Call(request, info.attempt, info.workflow_id or ""))
+        attempt = request.attempt or info.attempt
+        self.outside.hear(request.changes)
+        calls.append(Call(request, attempt, info.workflow_id or ""))
         script = self.scripts[request.task_id]
         async with self.news:
             self.news.notify_all()
         try:
-            return await script[min(len(calls), len(script)) - 1](info.attempt)
+            found = await script[min(len(calls), len(script)) - 1](attempt)
+            told = Published(sinks=self.outside.listening)
+            return found.model_copy(update={"published": told})
         finally:
             self.closed[request.task_id] += 1
 
@@ -145,14 +159,34 @@ class Runs:
         self.queue = f"test-{uuid4()}"
         self.plugin = RecordingPlugin()
 
-    def worker(self) -> Worker:
-        """A worker as the product builds it, but for the activity."""
+    @property
+    def outside(self) -> Outside:
+        """What the runs told beyond their plugins."""
+        return self.plugin.outside
+
+    @asynccontextmanager
+    async def worker(self) -> AsyncIterator[None]:
+        """Workers as the product builds them, but for the activities."""
+        async with self.calling(), self.workflows():
+            yield
+
+    def workflows(self) -> Worker:
+        """A worker for runs only."""
         return Worker(
             self.client,
             task_queue=self.queue,
             workflows=[TaskRun],
-            activities=[self.plugin.execute_plugin],
+            activities=[self.plugin.execute_plugin, *self.outside.activities()],
             workflow_runner=workflow_runner(),
+        )
+
+    def calling(self) -> Worker:
+        """A worker for calls of plugins only."""
+        return Worker(
+            self.client,
+            task_queue=plugin_queue(self.queue),
+            activities=[self.plugin.execute_plugin, self.outside.cancel_execution],
+            max_concurrent_activities=500,
         )
 
     def script(self, *steps: Step, lines: str = "", **fields: Any) -> Task:

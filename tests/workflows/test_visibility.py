@@ -80,7 +80,10 @@ async def test_the_current_details_tell_the_story(runs: Runs) -> None:
     assert lines[3] == f"- task: `acme/{task.task_id}`, plugin `report-builder`"
     assert lines[4] == f"- trigger: manual, nominal time {at:%Y-%m-%d %H:%M:%S} UTC"
     assert "s after its time" in lines[5]
-    assert lines[6].endswith("and 3 attempts")
+    assert [line.split(" at ")[0] for line in lines[6:9]] == [
+        f"- attempt {number} failed" for number in (1, 2, 3)
+    ]
+    assert lines[9].endswith("and 3 attempts")
 
 
 async def test_an_open_run_tells_that_it_is_running(runs: Runs) -> None:
