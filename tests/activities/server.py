@@ -24,10 +24,14 @@ class Request:
 
 @dataclass(slots=True)
 class RawServer:
-    """`answer` is for every request from now on; `requests` are all that came."""
+    """`answer` is for every request from now on; `requests` are all that came.
+
+    `stopped` is the answer to DELETE.
+    """
 
     url: str
     answer: Answer
+    stopped: Answer
     requests: list[Request] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a caller has gone away."""
@@ -40,9 +44,11 @@ class RawServer:
                 name.lower(): value
                 for name, _, value in (line.partition(": ") for line in head[1:] if line)
             }
-            body = json.loads(await reader.readexactly(int(headers["content-length"])))
+            length = int(headers.get("content-length", 0))
+            body = json.loads(await reader.readexactly(length)) if length else None
             self.requests.append(Request(head[0], headers, body))
-            answering = asyncio.create_task(_answer(self.answer, writer))
+            answer = self.stopped if head[0].startswith("DELETE ") else self.answer
+            answering = asyncio.create_task(_answer(answer, writer))
             if not await reader.read():
                 self.left.set()
                 answering.cancel()
@@ -121,7 +127,7 @@ def reset(after: bytes = b"") -> Answer:
 @asynccontextmanager
 async def raw_server() -> AsyncIterator[RawServer]:
     """A server on a free port of this machine; it says SUCCESS until told otherwise."""
-    served = RawServer("", ok({"status": "SUCCESS"}))
+    served = RawServer("", ok({"status": "SUCCESS"}), http("200 OK"))
     server = await asyncio.start_server(served.serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]

@@ -1,0 +1,1 @@
+"""Executions that a plugin accepts and reports on, on a real Temporal server."""
