@@ -110,8 +110,8 @@ async def close_cancelled(client: Client, found: OpenExecution) -> bool:
         try:
             await handle.report_cancellation()
         except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
+            if error.status is not RPCStatusCode.INVALID_ARGUMENT:
+                raise
             # The run did not ask for it to be cancelled: then it is to go on all the same.
             message = "the execution was cancelled"
             failure = attempt_failed(

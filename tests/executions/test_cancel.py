@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 import pytest
 
+from activities.cancel import close_cancelled
+from shared.executions import open_execution
 from tests.activities.server import Answer, http, ok, reset, silence
 from tests.executions.harness import Executions
 
@@ -105,3 +107,16 @@ async def test_a_cancellation_while_the_plugin_accepts_is_not_lost(executions: E
     await run.handle.cancel()
     assert (await run.end()).code == "CANCELLED"
     assert len(run.stops()) == 2
+
+
+async def test_an_execution_closed_unasked_lets_its_run_go_on(executions: Executions) -> None:
+    """Temporal takes a cancellation only where the run asked for one; then it fails instead."""
+    run = await executions.start(heartbeat=300, attempts=2)
+    await run.accepted()
+    found = await open_execution(executions.client, await run.handle.describe())
+    assert found is not None
+    assert found.accepted
+    assert await close_cancelled(executions.client, found)
+    assert not await close_cancelled(executions.client, found)
+    (end,) = await run.ends()
+    assert (end.code, end.non_retryable) == ("CANCELLED", True)
