@@ -18,6 +18,7 @@ from sandbox.notifications import NotificationService
 from sandbox.replay import ReplayError, replay
 from sandbox.runtime import PluginRuntime
 from sandbox.server import listen, serve
+from sandbox.sinks import EventSinks
 
 MAX_PORT = 65535
 
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             cancellation=Cancellation(journal, sleepers, runtime),
             capacity=CapacityService(journal, sleepers, ledger),
             notifications=NotificationService(journal, sleepers, ledger),
+            sinks=EventSinks(journal, sleepers, ledger),
         )
         serve(create_app(world, journal), listener, sleepers.stop)
     return 0

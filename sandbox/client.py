@@ -110,6 +110,16 @@ class Notifications(BaseModel):
     requests: int
 
 
+class Sink(BaseModel):
+    """A sink now: each event once and as sent, by arrival, with repeats and requests counted."""
+
+    model_config = ConfigDict(frozen=True)
+
+    events: list[dict[str, JsonValue]]
+    requests: int
+    repeats: int
+
+
 class _Deliveries(BaseModel):
     deliveries: list[Delivery]
 
@@ -231,6 +241,27 @@ class SandboxClient:
         """What the notification service was told since the last reset."""
         answer = await self._call("GET", "/control/notifications")
         return Notifications.model_validate_json(answer.content)
+
+    async def configure_sink(
+        self,
+        name: str,
+        *,
+        secret: str | None = None,
+        script: Sequence[str] = ("ok",),
+        latency: float = 0.0,
+    ) -> None:
+        """Set all knobs of a sink for events: `secret` as `whsec_<base64>`, None for none."""
+        knobs: dict[str, JsonValue] = {
+            "secret": secret,
+            "script": list(script),
+            "latency": latency,
+        }
+        await self._call("PUT", f"/control/sinks/{name}", json=knobs)
+
+    async def sink(self, name: str) -> Sink:
+        """The events that came to a sink since the last reset."""
+        answer = await self._call("GET", f"/control/sinks/{name}")
+        return Sink.model_validate_json(answer.content)
 
     async def reset(self) -> None:
         """Knobs back to the config file, memory empty; the log keeps its lines, with a mark."""

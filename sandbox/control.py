@@ -20,6 +20,9 @@ Control routes answer JSON; every refusal is problem+json.
 - `PUT /control/notifications` with `{script, latency}` -> 200 the knobs as set
 - `GET /control/notifications` -> `{"notifications": [{... the body, "work_order_id", "received": n,
   "at"}], "requests": n}`, each breach once; `received` counts every request of its id
+- `PUT /control/sinks/{name}` with `{secret, script, latency}` -> 200 the knobs as set
+- `GET /control/sinks/{name}` -> `{"events": [...], "requests": n, "repeats": n}`, each event once
+  and as sent, by arrival; requests that were refused do not count
 - `POST /control/reset` -> 204; knobs are those of the config file again, memory is empty
 - `GET /healthz` -> `{"status": "ok"}`
 """
@@ -42,6 +45,7 @@ from sandbox.knobs import Knobs, PluginId
 from sandbox.notifications import NotificationService
 from sandbox.runtime import CancelledKeyError, PluginRuntime, UnknownKeyError
 from sandbox.scripted import ServiceKnobs
+from sandbox.sinks import EventSinks, SinkKnobs
 
 EXECUTION_PATH = "/plugin/runtime/{plugin_id}/executions/{run_id:path}"
 
@@ -60,6 +64,7 @@ class World:
     cancellation: Cancellation
     capacity: CapacityService
     notifications: NotificationService
+    sinks: EventSinks
 
 
 def create_app(world: World, journal: Journal) -> FastAPI:
@@ -78,6 +83,7 @@ def create_app(world: World, journal: Journal) -> FastAPI:
         Route(EXECUTION_PATH, world.cancellation, methods=["DELETE"]),
         Route("/ops/capacity/reserve", world.capacity, methods=["POST"]),
         Route("/notifications/sla-breach", world.notifications, methods=["POST"]),
+        Route("/events/{name}", world.sinks, methods=["POST"]),
     ]
     _add_plugins(app, world.runtime)
     _add_services(app, world)
@@ -145,10 +151,21 @@ def _add_services(app: FastAPI, world: World) -> None:
     async def notifications() -> dict[str, Any]:
         return world.notifications.ledger.notifications.view()
 
+    @app.put("/control/sinks/{name}")
+    async def configure_sink(name: PluginId, knobs: SinkKnobs) -> SinkKnobs:
+        world.sinks.knobs[name] = knobs
+        return knobs
+
+    @app.get("/control/sinks/{name}")
+    async def sink(name: PluginId) -> Response:
+        found = world.sinks.ledger.sink(name).view()
+        return Response(json.dumps(found), media_type="application/json")
+
     @app.post("/control/reset", status_code=204)
     async def reset() -> None:
         world.capacity.knobs = CapacityKnobs()
         world.notifications.knobs = ServiceKnobs()
+        world.sinks.knobs.clear()
         await world.runtime.reset()
 
     @app.get("/healthz")

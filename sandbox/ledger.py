@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from typing_extensions import TypedDict
 
 from sandbox.breaches import Notifications
+from sandbox.events import Sink
 from sandbox.reservations import Reservations
 
 ACCEPT_LATER = "accept-later"
@@ -164,10 +165,15 @@ class Ledger:
     cancellations: list[CancelLine] = field(default_factory=list)
     reservations: Reservations = field(default_factory=Reservations)
     notifications: Notifications = field(default_factory=Notifications)
+    sinks: dict[str, Sink] = field(default_factory=dict)
 
     def memory(self, key: str) -> KeyMemory:
         """What is known of the key, empty when it is new."""
         return self.keys.setdefault(key, KeyMemory())
+
+    def sink(self, name: str) -> Sink:
+        """What is known of a sink, empty when nothing came."""
+        return self.sinks.setdefault(name, Sink())
 
     def arrive(self, entry: Entry) -> DeliveryLine:
         """Number a new delivery and remember its fence; returns its log line."""
@@ -248,6 +254,7 @@ class Ledger:
         self.cancellations.clear()
         self.reservations = Reservations()
         self.notifications = Notifications(self.notifications.work_orders)
+        self.sinks.clear()
         return {"event": "reset", "at": at}
 
     def find(

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from sandbox.breaches import NotificationLine
+from sandbox.events import EventsLine
 from sandbox.ledger import (
     UNKNOWN,
     CancelLine,
@@ -18,7 +19,15 @@ from sandbox.ledger import (
 )
 from sandbox.reservations import CapacityLine
 
-_Line = DeliveryLine | EffectLine | CancelLine | CapacityLine | NotificationLine | ResetLine
+_Line = (
+    DeliveryLine
+    | EffectLine
+    | CancelLine
+    | CapacityLine
+    | NotificationLine
+    | EventsLine
+    | ResetLine
+)
 _LINE: TypeAdapter[_Line] = TypeAdapter(Annotated[_Line, Field(discriminator="event")])
 _SENT = TypeAdapter(Sent)
 
@@ -45,6 +54,8 @@ def replay(lines: Iterable[bytes]) -> Ledger:
             ledger.reservations.record(record)
         elif record["event"] == "notification":
             ledger.notifications.record(record)
+        elif record["event"] == "events":
+            ledger.sink(record["sink"]).record(record)
         elif record["event"] == "cancel":
             ledger.cancel(record)
         elif record["event"] == "effect":

@@ -47,6 +47,12 @@ class Exchange:
         await self._begin(status, media_type, len(body), headers)
         await self._send({"type": "http.response.body", "body": body})
 
+    async def answer_nothing(self) -> None:
+        """A 204."""
+        self.begun = True
+        await self._send({"type": "http.response.start", "status": 204, "headers": []})
+        await self._send({"type": "http.response.body", "body": b""})
+
     async def refuse(self, problem: Problem, **headers: str) -> None:
         """A problem as the answer."""
         await self.answer(problem.status, problem.body(), MEDIA_TYPE, **headers)
