@@ -59,7 +59,7 @@ class EventActivities:
         self._metrics = metrics
         self._queue = recovery_queue(task_queue)
         self._lines: dict[str, SinkLine] = {}
-        self._halfway: OrderedDict[tuple[str, int], list[str]] = OrderedDict()
+        self._halfway: OrderedDict[str, dict[str, int]] = OrderedDict()
 
     def listens(self, tenant_id: str) -> bool:
         """Whether anybody wants to be told of a tenant's runs."""
@@ -82,19 +82,17 @@ class EventActivities:
         wanting = {sink.name: sink for sink in sinks if _wanted(sink, changes)}
         if not changes.changes or not wanting:
             return Published(sinks=True, handed_over=changes.handed_over)
-        halfway = (changes.run_id, changes.changes[-1].sequence)
         if changes.handed_over:
             owed = list(wanting)
-        elif halfway in self._halfway:  # who took them then is not told again
-            owed = [name for name in self._halfway[halfway] if name in wanting]
         else:
             took = await asyncio.gather(*(self._offer(s, changes) for s in wanting.values()))
             owed = [name for name, taken in zip(wanting, took, strict=True) if not taken]
+        if owed:
+            self._remember(changes, [name for name in wanting if name not in owed])
+            await self._hand_over(changes, owed)
+        self._halfway.pop(changes.run_id, None)
         if not owed:
             return Published(sinks=True, handed_over=changes.handed_over)
-        self._remember(halfway, owed)
-        await self._hand_over(changes, owed)
-        self._halfway.pop(halfway, None)
         for name in owed:
             self._metrics.handed_over(name, len(_wanted(wanting[name], changes)))
         return Published(sinks=True, handed_over=True)
@@ -149,9 +147,12 @@ class EventActivities:
     async def _offer(self, sink: ReadySink, changes: RunChanges) -> bool:
         """Whether nothing of them is owed to the sink any more."""
         line = self._line(sink)
+        told = self._halfway.get(changes.run_id, {}).get(sink.name, 0)
+        wanted = [change for change in _wanted(sink, changes) if change.sequence > told]
+        if not wanted:
+            return True
         if not line.is_worth_a_try():
             return False
-        wanted = _wanted(sink, changes)
         answer = await line.offer(_events(changes, wanted))
         if answer.taken:
             self._metrics.delivered(sink.name, len(wanted))
@@ -173,9 +174,10 @@ class EventActivities:
             rpc_timeout=HAND_OVER_WITHIN,
         )
 
-    def _remember(self, halfway: tuple[str, int], owed: list[str]) -> None:
-        """Should handing over fail, it is tried again, and must not tell the others again."""
-        self._halfway[halfway] = owed
+    def _remember(self, changes: RunChanges, took: list[str]) -> None:
+        """Should handing over fail, the run publishes again: who took these, need not again."""
+        told = self._halfway.setdefault(changes.run_id, {})
+        told.update(dict.fromkeys(took, changes.changes[-1].sequence))
         if len(self._halfway) > MOST_HALFWAY:
             self._halfway.popitem(last=False)
 

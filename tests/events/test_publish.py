@@ -186,12 +186,13 @@ async def test_who_took_it_is_not_told_again_when_handing_over_fails(
         patch.setattr(telling.client, "start_workflow", away)
         with pytest.raises(RPCError):
             await telling.activities.publish(run)
-    assert (await telling.activities.publish(run)).handed_over
+    again = run_of(1, 2, run_id=run.run_id)
+    assert (await telling.activities.publish(again)).handed_over
     bad.say = lambda: 200
     async with telling.recovery():
-        await bad.took(run.run_id, 1)
-        assert (await telling.result(run.run_id)).delivered == 1
-    assert good.sequences(run.run_id) == [1]
+        await bad.took(run.run_id, 1, 2)
+        assert (await telling.result(run.run_id)).delivered == 2
+    assert good.sequences(run.run_id) == [1, 2]
     assert (good.twice(), bad.twice()) == ([], [])
 
 

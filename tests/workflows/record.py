@@ -14,11 +14,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
 from domain.admission import Ledger
-from domain.attributes import GOVERNOR, REGISTRY, WATCH
+from domain.attributes import DELIVER_CHANGES, DELIVERY, GOVERNOR, REGISTRY, WATCH
 from domain.decisions import Request
+from domain.delivery import TAKE, Deliver, Delivered, DeliveryStart, Owed, SinkLine
 from domain.governor import GovernorStart, Releases
-from domain.ids import governor_id, manual_run_id, registry_id
+from domain.ids import delivery_id, governor_id, manual_run_id, recovery_queue, registry_id
 from domain.ledger_state import pack_ledger
 from domain.limits import TenantLimits, demand_of
 from domain.registry import Put, Remove, SetPaused, Snapshot
@@ -30,8 +34,12 @@ from shared.registry import put_of, watch_queue
 from shared.settings import Settings
 from tests.admission.harness import Governed, Place, succeeded, waiting
 from tests.conftest import start_temporal
+from tests.events.harness import run_of
 from tests.workflows.harness import Handle, Runs, ended, fail, skip, stay_open, succeed
+from worker.build import new_worker
 from worker.watch import build_watch_worker
+from workflows import delivery
+from workflows.delivery import Delivery
 
 HISTORIES = Path(__file__).parent / "histories"
 _QUICK = "retry: {max_attempts: 2, initial_interval: 100ms, max_interval: 100ms}\n"
@@ -217,6 +225,46 @@ async def _watch(runs: Runs) -> Handle:
     return await runs.client.start_workflow(WATCH, id="watch", task_queue=watch_queue(runs.queue))
 
 
+class _Sinks:
+    """Plays `deliver_changes`: a sink that fails, then refuses a batch, and others that do not."""
+
+    def __init__(self) -> None:
+        self._calls = 0
+
+    @activity.defn(name=DELIVER_CHANGES)
+    async def deliver_changes(self, request: Deliver) -> Delivered:
+        changes = request.changes.changes
+        if request.sink == "slow":
+            self._calls += 1
+            if self._calls == 1:
+                raise ApplicationError("it failed", type="SINK_UNAVAILABLE")
+            if len(changes) > 1:
+                return Delivered(one_by_one=True)
+        return Delivered(settled=[c.sequence for c in changes], delivered=len(changes))
+
+
+async def _delivery(runs: Runs) -> Handle:
+    """Goes on with what a run before it owed, is handed more twice, and ends."""
+    delivery.IDLE = timedelta(seconds=1)
+    before, early, late = run_of(1), run_of(2, 3), run_of(4)
+    left = SinkLine(sink="left", changes=before.changes, seen=[1])
+    queue = recovery_queue(runs.queue)
+    sinks = _Sinks().deliver_changes
+    async with new_worker(runs.client, task_queue=queue, workflows=[Delivery], activities=[sinks]):
+        handle = await runs.client.start_workflow(
+            DELIVERY,
+            DeliveryStart(run=before, lines=[left]),
+            id=delivery_id("run/acme/report/manual/delivery"),
+            task_queue=queue,
+            start_signal=TAKE,
+            start_signal_args=[Owed(changes=early, sinks=["slow", "quick"])],
+        )
+        await asyncio.sleep(0.5)
+        await handle.signal(TAKE, Owed(changes=late, sinks=["slow", "quick"]))
+        await ended(handle)
+    return handle
+
+
 STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "success": _success,
     "retried": _retried,
@@ -240,6 +288,7 @@ OTHER_STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "watch": _watch,
     "governor": _governor,
     "governor_continued": _governor_continued,
+    "delivery": _delivery,
 }
 """Those of workflows that are not runs."""
 

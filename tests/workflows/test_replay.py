@@ -14,6 +14,7 @@ from temporalio.workflow import NondeterminismError
 from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
 from tests.workflows.record import HISTORIES, OTHER_STORIES, STORIES
 from worker.build import workflow_runner
+from workflows.delivery import Delivery
 from workflows.governor import Governor
 from workflows.registry import Registry
 from workflows.task_run import TaskRun
@@ -52,9 +53,10 @@ async def test_recorded_runs_replay(name: str) -> None:
         ("watch", Watch),
         ("governor", Governor),
         ("governor_continued", Governor),
+        ("delivery", Delivery),
     ],
 )
-async def test_recorded_registries_watches_and_governors_replay(name: str, workflow: type) -> None:
+async def test_recorded_workflows_that_are_no_runs_replay(name: str, workflow: type) -> None:
     """Registries and governors are open for ever: code that cannot follow one ends its memory."""
     await _replay(workflow, name)
 
