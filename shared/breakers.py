@@ -92,6 +92,11 @@ class Breakers:
             return None
         return self._waits(answer.circuit, name, time.time())
 
+    def is_open(self, plugin_id: str) -> bool:
+        """Whether attempts wait, as far as this process knows by now."""
+        plugin = self._plugins.get(plugin_id)
+        return plugin is not None and not plugin.is_closed()
+
     def is_probe(self, plugin_id: str, key: str, attempt: int) -> bool:
         """Whether this attempt goes to see how the plugin is."""
         plugin = self._plugins.get(plugin_id)
