@@ -12,7 +12,7 @@ how) and reads back what arrived. Every delivery is written to a synced log, so 
 done can be proved after any process was killed, the sandbox included.
 
 - `knobs`: how one plugin behaves, and the script language of outcomes;
-- `ledger`: what is known of every idempotency key, without I/O;
+- `ledger`: what is known of every idempotency key, without I/O; `lines`: how the log tells it;
 - `reservations`: what is known of every reservation of capacity, without I/O;
 - `breaches`: what is known of every breach that was notified, without I/O;
 - `events`: what is known of every event that came, without I/O;

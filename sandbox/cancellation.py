@@ -19,7 +19,7 @@ from starlette.types import Scope
 from sandbox.delivery import read_headers_for, read_plugin_id
 from sandbox.endpoint import Endpoint, Sleepers, now
 from sandbox.journal import Journal
-from sandbox.ledger import CANCELLED, CancelLine
+from sandbox.lines import CANCELLED, CancelLine
 from sandbox.problems import Problem
 from sandbox.runtime import PluginRuntime
 from sandbox.wire import Exchange

@@ -15,7 +15,8 @@ from pydantic import (
 from starlette.types import Scope
 
 from sandbox.knobs import PLUGIN_ID
-from sandbox.ledger import Asked, Entry, Ledger, Sent
+from sandbox.ledger import Entry, Ledger
+from sandbox.lines import Asked, Sent
 from sandbox.problems import Problem, field_errors
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=512)]

@@ -7,16 +7,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from sandbox.breaches import NotificationLine
 from sandbox.events import EventsLine
-from sandbox.ledger import (
-    UNKNOWN,
-    CancelLine,
-    DeliveryLine,
-    EffectLine,
-    Entry,
-    Ledger,
-    ResetLine,
-    Sent,
-)
+from sandbox.ledger import Entry, Ledger
+from sandbox.lines import UNKNOWN, CancelLine, DeliveryLine, EffectLine, ResetLine, Sent
 from sandbox.reservations import CapacityLine
 
 _Line = (
