@@ -26,6 +26,7 @@ from shared.search_attributes import missing_search_attributes
 from shared.settings import Settings
 from shared.temporal import address
 from shared.watch import last_forecast, last_watch
+from starter.breakers import list_breakers
 from starter.rpc import reach
 
 LEAST_RETENTION = timedelta(days=3)
@@ -63,6 +64,7 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     for check in (_namespace, _search_attributes):
         yield await check(client)
     yield await _workers(client, settings.task_queue)
+    yield await check_plugins(client)
     yield await check_watch(client, datetime.now(UTC))
     if settings.forecast:
         yield await check_forecast(client, datetime.now(UTC))
@@ -140,6 +142,21 @@ async def _workers(client: Client, task_queue: str) -> Check:
             return Check(name, False, f"no worker polls the task queue {task_queue!r}", fix)
         pollers = max(pollers, len(found.pollers))
     return Check(name, True, f"{pollers} polling the task queue {task_queue!r}")
+
+
+async def check_plugins(client: Client) -> Check:
+    """Plugins that fail for everybody, and whose calls wait therefore."""
+    name = "plugins"
+    try:
+        found = [row for row in await list_breakers(client) if row.is_open]
+    except TaskflowError as error:
+        return Check(name, False, str(error), "see the check of temporal")
+    if not found:
+        return Check(name, True, "no circuit is open")
+    said = [f"{row.circuit.plugin_id} since {row.since:%H:%M:%S} UTC" for row in found]
+    detail = f"calls wait: {', '.join(said)}. {found[0].circuit.reason}"
+    fix = "mend the plugin: its calls go on by themselves (`taskflow breakers`)"
+    return Check(name, False, detail, fix)
 
 
 async def check_watch(client: Client, now: datetime) -> Check:

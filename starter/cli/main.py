@@ -12,7 +12,18 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
-from starter.cli import backfill, files, forecast, inspect, processes, quota, runs, tasks, why
+from starter.cli import (
+    backfill,
+    breakers,
+    files,
+    forecast,
+    inspect,
+    processes,
+    quota,
+    runs,
+    tasks,
+    why,
+)
 from starter.cli.output import INTERRUPTED
 
 app = typer.Typer(
@@ -23,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # its help loads a Markdown and a syntax library: half a second
     pretty_exceptions_enable=False,
 )
-for module in (files, tasks, runs, backfill, forecast, why, quota, inspect, processes):
+for module in (files, tasks, runs, backfill, forecast, why, quota, breakers, inspect, processes):
     module.add_to(app)
 
 
