@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Literal
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.workflow.v1 import PendingActivityInfo
@@ -21,8 +24,10 @@ _MOST_PAGES = 20
 class OpenExecution:
     """One attempt that has neither ended nor been given up.
 
-    `progress` is what was stored of it: with `accepted`, the plugin works on by itself. `started`:
-    a worker has taken it up.
+    `progress` is what was stored of it: with `accepted`, the plugin works on by itself.
+    `started_at`: when a worker took it up, None of one that is still to begin, at `due_at`.
+    `most`: how many attempts Temporal makes of it, 1 where the run counts them; `last_failure`:
+    how the one before failed, as far as Temporal knows.
     """
 
     run_id: str
@@ -31,8 +36,11 @@ class OpenExecution:
     attempt: int
     compensates: bool
     progress: Progress | None
-    started: bool
     cancel_requested: bool
+    started_at: datetime | None
+    due_at: datetime | None
+    most: int
+    last_failure: str | None
 
     @property
     def accepted(self) -> bool:
@@ -79,9 +87,21 @@ async def _read(
         attempt=progress.attempt if progress else pending.attempt,
         compensates=bool(progress and progress.compensates),
         progress=progress,
-        started=pending.state != states.PENDING_ACTIVITY_STATE_SCHEDULED,
         cancel_requested=pending.state == states.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED,
+        started_at=None
+        if pending.state == states.PENDING_ACTIVITY_STATE_SCHEDULED
+        else _time(pending, "last_started_time"),
+        due_at=_time(pending, "scheduled_time"),
+        most=pending.maximum_attempts,
+        last_failure=pending.last_failure.message or None,
     )
+
+
+def _time(
+    pending: PendingActivityInfo, name: Literal["last_started_time", "scheduled_time"]
+) -> datetime | None:
+    at: Timestamp = getattr(pending, name)
+    return at.ToDatetime(tzinfo=UTC) if pending.HasField(name) else None
 
 
 async def _progress(client: Client, payloads: Sequence[Payload]) -> Progress | None:

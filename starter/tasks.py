@@ -6,10 +6,12 @@ from typing import Any
 
 from temporalio.client import Client, ScheduleListDescription
 
+from domain.executions import Progress
 from domain.states import RunState
 from domain.task import Task
 from domain.triggers import zone_of
 from shared.calls import at_once
+from shared.executions import open_execution
 from shared.registry import Key
 from shared.schedules import listed_triggers, task_of
 from starter.control import describe_task
@@ -53,13 +55,31 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A plugin call under way, or waiting for its time."""
+    """A plugin call under way, or waiting for its time.
+
+    `progress`: what the plugin told, once it has accepted the execution to report on it.
+    """
 
     run_id: str
     attempt: int
     max_attempts: int
     next_at: datetime | None
     last_failure: str | None
+    progress: Progress | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The attempt in the document of `show`."""
+        told = self.progress
+        return {
+            "run_id": self.run_id,
+            "attempt": self.attempt,
+            "max_attempts": self.max_attempts,
+            "next_at": rfc3339(self.next_at),
+            "last_failure": self.last_failure,
+            "accepted_at": rfc3339(told.accepted_at) if told else None,
+            "progress": told.progress if told else None,
+            "message": told.message if told else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +114,7 @@ class TaskDetail:
             "created_at": rfc3339(self.created_at),
             "updated_at": rfc3339(self.updated_at),
             "runs": [run.as_json() for run in self.runs],
-            "attempts": [
-                {
-                    "run_id": attempt.run_id,
-                    "attempt": attempt.attempt,
-                    "max_attempts": attempt.max_attempts,
-                    "next_at": rfc3339(attempt.next_at),
-                    "last_failure": attempt.last_failure,
-                }
-                for attempt in self.attempts
-            ],
+            "attempts": [attempt.as_json() for attempt in self.attempts],
         }
 
 
@@ -166,7 +177,7 @@ async def show_task(client: Client, tenant_id: str, task_id: str) -> TaskDetail:
     with temporal_errors():
         for run in runs:
             if not run.ended:
-                attempts += await _attempts(client, run.run_id)
+                attempts += await _attempts(client, run.run_id, task)
     info, state = description.info, description.schedule.state
     return TaskDetail(
         task=task,
@@ -184,17 +195,19 @@ async def show_task(client: Client, tenant_id: str, task_id: str) -> TaskDetail:
     )
 
 
-async def _attempts(client: Client, run_id: str) -> list[Attempt]:
+async def _attempts(client: Client, run_id: str, task: Task) -> list[Attempt]:
+    """The one under way, if there is one just now."""
     description = await client.get_workflow_handle(run_id).describe()
+    found = await open_execution(client, description)
+    if found is None:
+        return []
     return [
         Attempt(
             run_id=run_id,
-            attempt=pending.attempt,
-            max_attempts=pending.maximum_attempts,
-            next_at=pending.scheduled_time.ToDatetime(tzinfo=description.start_time.tzinfo)
-            if pending.HasField("scheduled_time")
-            else None,
-            last_failure=pending.last_failure.message or None,
+            attempt=found.attempt,
+            max_attempts=found.most if found.most > 1 else task.retry.max_attempts,
+            next_at=found.due_at,
+            last_failure=found.last_failure,
+            progress=found.progress if found.accepted else None,
         )
-        for pending in description.raw_description.pending_activities
     ]

@@ -1,11 +1,10 @@
 """`why`, of a run that there is: what it waits for, how far it is, how it ended."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from temporalio.api.enums.v1 import PendingActivityState
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import WorkflowQueryFailedError
 from temporalio.service import RPCError
 
@@ -16,14 +15,18 @@ from domain.expected import expected_start
 from domain.ledger_state import ledger_of
 from domain.states import STATES, RunState
 from shared.errors import TaskflowError, TemporalUnreachable
+from shared.executions import OpenExecution, open_execution
 from shared.governor import view_governor
 from starter.answer import Asked, Why
+from starter.executions import progress_text
 from starter.present import read_present
 from starter.runs import RunView
 
 _SECOND = timedelta(seconds=1)
 _WAITS = "- waits: "
 """What a run's current details begin the line with that says what it waits for."""
+_FAILED = re.compile(r"- ((?:compensation, )?attempt \d+ failed.*)")
+"""A line of theirs that says how an attempt ended."""
 
 
 async def of_run(asked: Asked, run: RunView) -> Why:
@@ -114,8 +117,13 @@ async def _lasts(asked: Asked) -> Callable[[str], float]:
 
 async def _running(asked: Asked, run: RunView, answer: Why) -> None:
     described = await asked.client.get_workflow_handle(run.run_id).describe()
-    for pending in described.raw_description.pending_activities:
-        answer.because += _attempt(asked, pending)
+    found = await open_execution(asked.client, described)
+    lines = await _story(asked, run) or []
+    if found:
+        answer.because += _attempt(asked, found)
+    else:
+        answer.because += [line.removeprefix(_WAITS) for line in lines if line.startswith(_WAITS)]
+    answer.because += [failed[1] for line in lines if (failed := _FAILED.match(line))][-1:]
     if run.actual_start:
         seconds = _length(asked.now - run.actual_start)
         answer.because.append(f"it started at {asked.clock(run.actual_start)}, {seconds} ago")
@@ -123,20 +131,25 @@ async def _running(asked: Asked, run: RunView, answer: Why) -> None:
         answer.because.append(run.reason)
 
 
-def _attempt(asked: Asked, pending: PendingActivityInfo) -> list[str]:
+def _attempt(asked: Asked, found: OpenExecution) -> list[str]:
     """What the call of the plugin is at, and how the one before failed."""
-    count = f"attempt {pending.attempt}"
-    if pending.maximum_attempts:
-        count += f" of {pending.maximum_attempts}"
-    if pending.state == PendingActivityState.PENDING_ACTIVITY_STATE_STARTED:
-        since = pending.last_started_time.ToDatetime(tzinfo=UTC)
-        said = [f"its plugin is being called: {count}, for {_length(asked.now - since)} by now"]
+    most = found.most if found.most > 1 else asked.task.retry.max_attempts
+    count = f"attempt {found.attempt} of {max(most, found.attempt)}"
+    if found.compensates:
+        count = f"compensation, {count}"
+    if found.started_at:
+        length = _length(asked.now - found.started_at)
+        what = "is at work" if found.accepted else "is being called"
+        said = [f"its plugin {what}: {count}, for {length} by now"]
+    elif found.due_at and found.due_at > asked.now:
+        said = [f"{count} begins at {asked.clock(found.due_at)}"]
     else:
-        at = pending.scheduled_time.ToDatetime(tzinfo=UTC)
-        waits = at > asked.now
-        said = [f"{count} begins at {asked.clock(at)}" if waits else f"{count} is about to begin"]
-    if pending.last_failure.message:
-        said.append(f"attempt {pending.attempt - 1} failed: {pending.last_failure.message}")
+        said = [f"{count} is about to begin"]
+    if found.progress and found.accepted:
+        at = found.progress.accepted_at
+        said.append(progress_text(found.progress, asked.clock(at) if at else None))
+    if found.last_failure:
+        said.append(f"attempt {found.attempt - 1} failed: {found.last_failure}")
     return said
 
 
@@ -145,7 +158,15 @@ def _length(length: timedelta) -> str:
 
 
 async def _told(asked: Asked, run: RunView) -> list[str]:
-    """What the run itself tells in Temporal's Web UI."""
+    """What the run says that it waits for."""
+    lines = await _story(asked, run)
+    if lines is None:
+        return ["the run does not answer: is a worker running?"]
+    return [line.removeprefix(_WAITS) for line in lines if line.startswith(_WAITS)]
+
+
+async def _story(asked: Asked, run: RunView) -> list[str] | None:
+    """What the run itself tells in Temporal's Web UI; None when it does not answer."""
     handle = asked.client.get_workflow_handle(run.run_id)
     try:
         found: WorkflowMetadata = await handle.query(
@@ -154,6 +175,5 @@ async def _told(asked: Asked, run: RunView) -> list[str]:
             rpc_timeout=timedelta(seconds=5),
         )
     except (RPCError, WorkflowQueryFailedError):
-        return ["the run does not answer: is a worker running?"]
-    lines = found.current_details.splitlines()
-    return [line.removeprefix(_WAITS) for line in lines if line.startswith(_WAITS)]
+        return None
+    return found.current_details.splitlines()

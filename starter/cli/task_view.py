@@ -16,6 +16,7 @@ from shared.schedules import trigger_text
 from starter.cli.output import plain, print_trimmed, say, table
 from starter.cli.run_view import STYLES, print_runs
 from starter.cli.times import full, relative
+from starter.executions import progress_text
 from starter.tasks import Attempt, TaskDetail, TaskView
 from starter.times import also_utc, clock
 
@@ -117,7 +118,8 @@ def _attempt(attempt: Attempt, now: datetime) -> str:
     when = f", starts {relative(attempt.next_at, now)}" if waits and attempt.next_at else ""
     failure = f"; the last one: {attempt.last_failure}" if attempt.last_failure else ""
     count = f"attempt {attempt.attempt} of {attempt.max_attempts}"
-    return plain(f"{attempt.run_id}: {count}{when}{failure}")
+    told = f"; {progress_text(attempt.progress)}" if attempt.progress else ""
+    return plain(f"{attempt.run_id}: {count}{when}{told}{failure}")
 
 
 def _short(params: dict[str, Any]) -> str:

@@ -8,12 +8,15 @@ from temporalio.client import Client
 
 from domain.attributes import TASK_RUN
 from domain.due import stagger_of
+from domain.executions import ExecutionReport, nonce_of
 from domain.ids import scheduled_run_id
 from domain.policy import Policy
 from domain.run import TaskRunInput
 from sandbox.client import SandboxClient
 from shared.errors import NotFound
 from starter import control
+from starter.executions import report
+from starter.tasks import show_task
 from tests.starter.asking import HOUR, SECOND, Asking, text
 from tests.starter.conftest import QUEUE
 
@@ -87,11 +90,12 @@ async def test_a_running_run_tells_its_attempts(asking: Asking, plugin: SandboxC
     runs = [await asking.trigger("again"), await asking.trigger("later")]
 
     again = await asking.until("again", "running", says="is being called: attempt 2 of 3, for ")
-    later = await asking.until("later", "running", says="attempt 1 failed: ")
+    later = await asking.until("later", "retrying", says="attempt 1 failed")
 
     assert again.run_id == runs[0]
-    assert "attempt 1 failed: " in text(again)
-    assert "attempt 2 of 3 begins at " in text(later)
+    assert "attempt 1 failed at " in text(again)
+    assert "BROKEN" in text(again)
+    assert "; next attempt at " in text(later)
     assert "is being called" not in text(later)
     for run in runs:
         await control.cancel(asking.client, None, run)
@@ -221,3 +225,32 @@ async def test_a_task_that_is_not_registered_is_not_found(asking: Asking) -> Non
     """Of another tenant or of none: the same error."""
     with pytest.raises(NotFound):
         await asking.why("nix")
+
+
+@pytest.mark.usefixtures("worker")
+async def test_an_accepted_execution_shows_what_its_plugin_told(
+    asking: Asking, plugin: SandboxClient
+) -> None:
+    """`why` and `show` say since when the plugin works on its own, and how far it is."""
+    await plugin.configure("long", script=["accept"])
+    await asking.apply({"task_id": "long", "plugin_id": "long"})
+    run_id = await asking.trigger("long")
+    first = await asking.until("long", "running", says="the plugin accepted it at ")
+    assert "no progress reported yet" in text(first)
+    description = await asking.client.get_workflow_handle(run_id).describe()
+    said = ExecutionReport(
+        run_id=run_id,
+        attempt=1,
+        nonce=nonce_of(description.run_id, run_id, 1),
+        sequence=0,
+        status="RUNNING",
+        progress={"rows": 7},
+    )
+    await report(asking.client, None, said)
+
+    told = await asking.until("long", "running", says='progress: {"rows": 7}')
+    (attempt,) = (await show_task(asking.client, asking.tenant_id, "long")).attempts
+
+    assert "its plugin is at work: attempt 1 of " in text(told)
+    assert attempt.as_json()["progress"] == {"rows": 7}
+    await control.cancel(asking.client, None, run_id)
