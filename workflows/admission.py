@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 
 from domain.capacity import CapacityAnswer, CapacityRelease, CapacityRequest
 from domain.decisions import Request
@@ -21,7 +21,7 @@ from workflows.interfaces import (
     release_grant,
     reserve_capacity,
 )
-from workflows.outcome import Outcome, outcome_of_refusal
+from workflows.outcome import Outcome, cause_of, outcome_of_refusal
 
 FIRST_WAIT = timedelta(seconds=15)
 LONGEST_WAIT = timedelta(seconds=60)
@@ -34,6 +34,8 @@ CAPACITY_WAIT = timedelta(seconds=10)
 CAPACITY_WITHIN = timedelta(seconds=20)
 CAPACITY_ATTEMPTS = 3
 RELEASE_WITHIN = timedelta(hours=1)
+RELEASES = 4
+"""How often a release is tried; then the governor's sweep finds that the run has ended."""
 
 
 class Admission:
@@ -142,10 +144,10 @@ class Admission:
                 start_to_close_timeout=ANSWER_WITHIN,
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
-        except ActivityError as error:
+        except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            reason = f"asking for admission failed: {error.cause or error}"
+            reason = f"asking for admission failed: {cause_of(error)}"
             return Answer(kind="unavailable", reason=reason)
 
     async def _wait(self, pause: timedelta, deadline: datetime, *, outside: bool) -> None:
@@ -257,15 +259,15 @@ class Admission:
                     tenant_id=self._task.tenant_id, run_id=self._run_id, degraded=self._degraded
                 ),
                 start_to_close_timeout=ANSWER_WITHIN,
-                schedule_to_close_timeout=timedelta(minutes=1),
+                retry_policy=RetryPolicy(maximum_attempts=RELEASES),
             )
-        except ActivityError as error:
+        except FailureError as error:
             workflow.logger.warning(
                 "not released: the governor's sweep does it",
                 extra={
                     "action": "release_failed",
                     "run_id": self._run_id,
-                    "reason": str(error.cause or error),
+                    "reason": str(cause_of(error)),
                 },
             )
         self.held, self._degraded = False, None

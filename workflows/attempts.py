@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
 from temporalio.workflow import ActivityCancellationType
 
 from domain.events_out import RunChanges
@@ -55,7 +55,7 @@ class Calls:
     async def call(self, attempt: int, fence: int, changes: RunChanges | None) -> ExecuteResult:
         """One attempt.
 
-        Errors: `ActivityError`; `CancelledError` when the run was cancelled meanwhile, as soon as
+        Errors: `FailureError`; `CancelledError` when the run was cancelled meanwhile, as soon as
         the call is closed. A call that came to its end in spite of it gives its result.
         """
         task = self._task
@@ -80,12 +80,17 @@ class Calls:
 
     async def _call_at_once(self, request: ExecuteInput) -> ExecuteResult:
         """Within this workflow task: fewer events, and as safe for a call that excludes nobody."""
-        return await workflow.execute_local_activity(
-            execute_plugin,
-            request.model_copy(update={"short": True}),
-            start_to_close_timeout=self._task.timeout + ANSWER_MARGIN,
-            retry_policy=ONCE,
-        )
+        try:
+            return await workflow.execute_local_activity(
+                execute_plugin,
+                request.model_copy(update={"short": True}),
+                start_to_close_timeout=self._task.timeout + ANSWER_MARGIN,
+                retry_policy=ONCE,
+            )
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise asyncio.CancelledError from error
+            raise
 
     async def _call(self, request: ExecuteInput) -> ExecuteResult:
         call = workflow.start_activity(

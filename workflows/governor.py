@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 with workflow.unsafe.imports_passed_through():
     from domain.admission import Ledger
@@ -187,7 +187,7 @@ class Governor:
                 start_to_close_timeout=timedelta(seconds=5),
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
-        except ActivityError:
+        except FailureError:
             return  # they ask again by themselves, and the next sweep tells them too
 
     async def _sweep(self) -> None:

@@ -7,6 +7,7 @@ from pydantic import JsonValue
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
+    FailureError,
     RetryState,
     TimeoutError,  # noqa: A004 - Temporal's own name for it
     TimeoutType,
@@ -56,9 +57,14 @@ def outcome_of_refusal(code: str | None, reason: str | None, on_conflict: str) -
     return Outcome(state, 0, error_code=error_code, reason=f"{what}{reason}")
 
 
-def failure_of_error(error: ActivityError, attempt: int) -> Failure:
+def cause_of(error: BaseException) -> BaseException:
+    """What an activity failed of: the SDK wraps it, but for local activities."""
+    return (error.cause or error) if isinstance(error, ActivityError) else error
+
+
+def failure_of_error(error: FailureError, attempt: int) -> Failure:
     """An attempt that failed; what Temporal itself found out carries no details of ours."""
-    cause = error.cause
+    cause = cause_of(error)
     if isinstance(cause, ApplicationError):
         details = read_details(list(cause.details))
         wait = details.retry_after_s if details else None
@@ -77,19 +83,19 @@ def failure_of_error(error: ActivityError, attempt: int) -> Failure:
     if isinstance(cause, TimeoutError):
         reason = "the plugin did not answer within the task's timeout"
         return Failure(attempt, "PLUGIN_TIMEOUT", reason)
-    return Failure(attempt, "INTERNAL", str(cause or error))
+    return Failure(attempt, "INTERNAL", str(cause))
 
 
-def published_of(error: ActivityError) -> Published | None:
+def published_of(error: FailureError) -> Published | None:
     """What became of the state changes that a failed attempt carried."""
-    cause = error.cause
+    cause = cause_of(error)
     found = read_details(list(cause.details)) if isinstance(cause, ApplicationError) else None
     return found.published if found else None
 
 
-def has_details(error: ActivityError) -> bool:
+def has_details(error: FailureError) -> bool:
     """Whether a failed attempt said itself why, so that it knew the flags too."""
-    return isinstance(error.cause, ApplicationError)
+    return isinstance(cause_of(error), ApplicationError)
 
 
 def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:
@@ -98,7 +104,7 @@ def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:
     stopped = isinstance(error, ActivityError) and error.retry_state is RetryState.CANCEL_REQUESTED
     if stopped or is_cancelled_exception(error):
         return Outcome(RunState.CANCELLED, 1, reason="cancelled while its plugin was being called")
-    cause = error.cause if isinstance(error, ActivityError) else error
+    cause = cause_of(error)
     reached = isinstance(error, ActivityError) and (
         error.retry_state is RetryState.MAXIMUM_ATTEMPTS_REACHED
     )
@@ -116,4 +122,4 @@ def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:
     if isinstance(cause, TimeoutError):
         reason = "the plugin did not answer within the task's timeout"
         return Outcome(RunState.FAILED, attempts, error_code="PLUGIN_TIMEOUT", reason=reason)
-    return Outcome(RunState.FAILED, attempts, error_code="INTERNAL", reason=str(cause or error))
+    return Outcome(RunState.FAILED, attempts, error_code="INTERNAL", reason=str(cause))

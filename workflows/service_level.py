@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 from domain.durations import ExpectInput
 from domain.notices import (
@@ -21,9 +21,9 @@ from domain.sla import Due, SlaClock, SlaStatus
 from domain.states import RunState
 from domain.task import Sla, Task
 from workflows.interfaces import expect_duration, raise_notices
+from workflows.outcome import cause_of
+from workflows.surely import surely
 
-RAISE_WITHIN = timedelta(seconds=8)
-RAISE_FOR = timedelta(hours=1)
 EXPECT_WITHIN = timedelta(seconds=5)
 LATE = timedelta(seconds=1)
 """A run that starts later than this is asked whether it can still finish in time."""
@@ -175,10 +175,10 @@ class ServiceLevel:
                 start_to_close_timeout=EXPECT_WITHIN,
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
-        except ActivityError as error:
+        except FailureError as error:
             workflow.logger.warning(
                 "no expectation",
-                extra={"action": "expectation_failed", "reason": str(error.cause or error)},
+                extra={"action": "expectation_failed", "reason": str(cause_of(error))},
             )
             return
         if found.p95_s is not None:
@@ -189,21 +189,16 @@ class ServiceLevel:
 async def raise_all(tenant_id: str, notices: list[NoticeInput]) -> bool:
     """Start the notices; whether the tenant's SLAs are monitored at all."""
     try:
-        raised = await workflow.execute_local_activity(
-            raise_notices,
-            RaiseInput(tenant_id=tenant_id, notices=notices),
-            start_to_close_timeout=RAISE_WITHIN,
-            schedule_to_close_timeout=RAISE_FOR,
-            retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
-        )
-    except ActivityError as error:
+        request = RaiseInput(tenant_id=tenant_id, notices=notices)
+        raised = await surely(raise_notices, request, "raises notices")
+    except FailureError as error:
         workflow.logger.error(
             "notices not raised",
             extra={
                 "action": "raise_failed",
                 "run_id": workflow.info().workflow_id,
                 "breaches": [notice.breach.breach_id for notice in notices],
-                "reason": str(error.cause or error),
+                "reason": str(cause_of(error)),
             },
         )
         return True

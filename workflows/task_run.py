@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from domain.attributes import HOLDING, NUDGE, PAUSE, RESUME, STOP, TASK_RUN
@@ -108,7 +108,7 @@ class TaskRun:
         else:
             try:
                 outcome = await self._wait() or await self._work()
-            except (ActivityError, asyncio.CancelledError) as error:
+            except (FailureError, asyncio.CancelledError) as error:
                 outcome = self._stopped(error)
             outcome = await shielded(self._compensate(outcome))
             if self._admission:
@@ -268,7 +268,7 @@ class TaskRun:
         fence = self._admission.fence if self._admission else 0
         try:
             result = await calls.call(number, fence, untold)
-        except ActivityError as error:
+        except FailureError as error:
             if not recovers():
                 return outcome_of_error(error, self._task.retry.max_attempts)
             self._changes.told(published_of(error), untold)
@@ -277,7 +277,7 @@ class TaskRun:
         return outcome_of_result(result)
 
     async def _failed(
-        self, error: ActivityError, number: int, *, compensation: bool = False
+        self, error: FailureError, number: int, *, compensation: bool = False
     ) -> Outcome | RetryAt:
         """Another attempt, or the end."""
         failure = failure_of_error(error, number)
@@ -313,7 +313,7 @@ class TaskRun:
                 start_to_close_timeout=FLAGS_WITHIN,
                 retry_policy=RetryPolicy(maximum_attempts=3),
             )
-        except ActivityError:
+        except FailureError:
             return True
         return flags.task_retry_queue
 
@@ -375,7 +375,7 @@ class TaskRun:
             untold = self._changes.untold()
             try:
                 result = await calls.call(number, fence, untold)
-            except ActivityError as error:
+            except FailureError as error:
                 self._changes.told(published_of(error), untold)
                 found = await self._failed(error, number, compensation=True)
                 if isinstance(found, Outcome):

@@ -1,20 +1,15 @@
 """State changes of a run, on their way to whoever listens."""
 
-from datetime import timedelta
-
 from temporalio import workflow
-from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 from domain.events_out import Published, RunChanges, StateChange
 from domain.states import RunState
 from domain.task import Task
 from domain.trace import trace_id
 from workflows.interfaces import publish_changes
-
-PUBLISH_WITHIN = timedelta(seconds=8)
-"""Shorter than a workflow task may take; the activity itself takes a second or so."""
-PUBLISH_FOR = timedelta(minutes=10)
+from workflows.outcome import cause_of
+from workflows.surely import surely
 
 
 class Changes:
@@ -91,20 +86,14 @@ class Changes:
         if untold is None:
             return
         try:
-            published = await workflow.execute_local_activity(
-                publish_changes,
-                untold,
-                start_to_close_timeout=PUBLISH_WITHIN,
-                schedule_to_close_timeout=PUBLISH_FOR,
-                retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
-            )
-        except ActivityError as error:
+            published = await surely(publish_changes, untold, "tells of its moves")
+        except FailureError as error:
             workflow.logger.error(
                 "state changes not told",
                 extra={
                     "action": "publish_failed",
                     "run_id": untold.run_id,
-                    "reason": str(error.cause or error),
+                    "reason": str(cause_of(error)),
                 },
             )
         else:

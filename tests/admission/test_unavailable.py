@@ -1,10 +1,12 @@
 """No worker governs: what runs do while nobody can decide whether they may go."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from temporalio.client import Client
 
+from shared.governor import Governors
 from tests.admission.harness import (
     Governed,
     Place,
@@ -116,3 +118,57 @@ async def test_contention_is_counted(governed: Governed) -> None:
     counters = (await governed.books(tenant)).state.counters
     assert (counters["attempts"], counters["granted"], counters["contended"]) == (3, 2, 2)
     await governed.nothing_is_left(tenant)
+
+
+async def test_a_governor_survives_that_nobody_can_be_told(
+    temporal: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hint that cannot be sent is no more than a hint: the run asks again, and gets its turn."""
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError("nobody can be told")
+
+    monkeypatch.setattr("activities.governor.tell", fails)
+    monkeypatch.setattr("workflows.admission.FIRST_WAIT", timedelta(seconds=1))
+    governed = Governed(temporal)
+    async with governed.working():
+        place, tenant = Place(), new_tenant()
+        first = await governed.go(governed.at(place, tenant, mutex=["m"]))
+        await place.entered(first)
+        second = await governed.go(governed.at(place, tenant, mutex=["m"]))
+        await waiting(second)
+        place.let_go()
+        await succeeded(first, second)
+        await governed.nothing_is_left(tenant)
+    (history,) = await governed.histories(tenant)
+    assert history.run_id, "it is the same governor from beginning to end"
+
+
+async def test_a_run_whose_question_or_release_breaks_still_ends_as_it_should(
+    temporal: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Activities that fail in ways that nobody planned neither end a run nor leak what it held."""
+    governed = Governed(temporal)
+    asks = 0
+    ask = Governors.ask
+
+    async def fails_once(self: Governors, *args: Any) -> Any:
+        nonlocal asks
+        asks += 1
+        if asks == 1:
+            raise RuntimeError("broken")
+        return await ask(self, *args)
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError("broken too")
+
+    monkeypatch.setattr(Governors, "ask", fails_once)
+    monkeypatch.setattr(Governors, "release", fails)
+    monkeypatch.setattr("workflows.admission.UNAVAILABLE_WAIT", timedelta(seconds=1))
+    monkeypatch.setattr("workflows.admission.RELEASES", 2)
+    monkeypatch.setattr("workflows.governor.SWEEP_EVERY", timedelta(seconds=2))
+    async with governed.working():
+        place, tenant = Place(), new_tenant()
+        place.let_go()
+        await succeeded(await governed.go(governed.at(place, tenant, mutex=["m"])))
+        await governed.nothing_is_left(tenant, within=30)

@@ -1,0 +1,41 @@
+"""Work beside a run that must get done, and is nearly always done at once."""
+
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+from temporalio.exceptions import FailureError
+
+Request = TypeVar("Request")
+Result = TypeVar("Result")
+
+WITHIN = timedelta(seconds=8)
+"""Shorter than a workflow task may take."""
+AT_ONCE = RetryPolicy(maximum_attempts=2)
+GIVEN_UP_AFTER = timedelta(hours=24)
+LONGEST_PAUSE = timedelta(minutes=1)
+
+
+async def surely(
+    activity: Callable[[Request], Coroutine[Any, Any, Result]], request: Request, summary: str
+) -> Result:
+    """Its result: as a local activity, and when that fails as an ordinary one, for a day.
+
+    A local activity costs one event, but it keeps the workflow task open while it is repeated.
+    Errors: `ActivityError` after that day.
+    """
+    try:
+        return await workflow.execute_local_activity(
+            activity, request, start_to_close_timeout=WITHIN, retry_policy=AT_ONCE
+        )
+    except FailureError:
+        return await workflow.execute_activity(
+            activity,
+            request,
+            start_to_close_timeout=WITHIN,
+            schedule_to_close_timeout=GIVEN_UP_AFTER,
+            retry_policy=RetryPolicy(maximum_interval=LONGEST_PAUSE),
+            summary=summary,
+        )
