@@ -1,7 +1,7 @@
 """Runs as people and tools see them, read from Temporal's visibility."""
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,12 +14,17 @@ from temporalio.client import (
 
 from domain.attributes import REASON_MEMO, STAGGER_MEMO, TASK_RUN
 from domain.ids import parse_run_id
+from domain.run import PauseInput
+from domain.sla import SlaStatus
 from domain.states import RunState, is_end
 from domain.trace import trace_id
+from shared.calls import at_once
 from shared.errors import NotFound
+from starter.newest import newest_of
 from starter.rpc import temporal_errors
 from starter.times import rfc3339
 from workflows import attributes as sa
+from workflows.face import PAUSED
 
 _CLOSED_WITHOUT_US = {
     WorkflowExecutionStatus.TERMINATED: (RunState.CANCELLED, "terminated in Temporal"),
@@ -31,7 +36,10 @@ _CLOSED_WITHOUT_US = {
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """One run: its times in UTC, its state, and what explains it."""
+    """One run: its times in UTC, its state, and what explains it.
+
+    `sla`: None while nothing is known of it. `pause`: of a run that is held, once it was read.
+    """
 
     run_id: str
     temporal_run_id: str
@@ -48,6 +56,15 @@ class RunView:
     reason: str | None
     retry_count: int
     error_code: str | None
+    sla: SlaStatus | None = None
+    waits_for: str | None = None
+    position: int | None = None
+    pause: PauseInput | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether a person holds it just now."""
+        return self.waits_for == PAUSED and not self.ended
 
     @property
     def ended(self) -> bool:
@@ -71,9 +88,51 @@ class RunView:
             "reason": self.reason,
             "retry_count": self.retry_count,
             "error_code": self.error_code,
-            "sla": {"start": None, "finish": None},
+            "sla": sla_of(self),
+            "waits_for": self.waits_for,
+            "queue_position": self.position,
+            "paused": self.pause
+            and {
+                "by": self.pause.by,
+                "at": rfc3339(self.pause.at),
+                "reason": self.pause.reason or None,
+            },
             "trace_id": trace_id(self.run_id, self.temporal_run_id),
         }
+
+
+def sla_of(run: RunView) -> dict[str, SlaStatus | None]:
+    """Start and finish by themselves, of the worst that the run shows of both."""
+    status, judged = run.sla, run.status is RunState.SUCCESS
+    if status is None:
+        return {"start": None, "finish": None}
+    begun = run.actual_start is not None or judged
+    late = status in (SlaStatus.START_BREACHED, SlaStatus.BREACHED)
+    start = SlaStatus.BREACHED if late else SlaStatus.MET if begun else None
+    finish = {
+        SlaStatus.MET: SlaStatus.MET,
+        SlaStatus.WARNED: SlaStatus.WARNED,
+        SlaStatus.START_BREACHED: SlaStatus.MET if judged else None,
+    }.get(status, SlaStatus.BREACHED)
+    return {"start": start, "finish": finish}
+
+
+def paused_text(pause: PauseInput) -> str:
+    """In words: who, when, why."""
+    why = f": {pause.reason}" if pause.reason else ""
+    return f"paused by {pause.by} at {pause.at:%Y-%m-%d %H:%M:%S} UTC{why}"
+
+
+async def with_pauses(client: Client, runs: list[RunView]) -> list[RunView]:
+    """The same runs; those that are held with who holds them, since when, and why."""
+    found: dict[str, PauseInput | None] = {}
+
+    async def read(run: RunView) -> None:
+        found[run.run_id] = (await newest_of(client, run.run_id, run.temporal_run_id)).pause
+
+    with temporal_errors():
+        await at_once([run for run in runs if run.held], read)
+    return [replace(run, pause=found.get(run.run_id)) for run in runs]
 
 
 async def list_runs(
@@ -140,6 +199,7 @@ async def view_of(execution: WorkflowExecution) -> RunView | None:
     nominal = scheduled - timedelta(seconds=memo.get(STAGGER_MEMO, 0))
     started = found.get(sa.ACTUAL_START)
     duration = found.get(sa.DURATION_MS)
+    sla = found.get(sa.SLA_STATUS)
     if duration is None and started and execution.close_time:
         duration = round((execution.close_time - started) / timedelta(milliseconds=1))
     return RunView(
@@ -158,4 +218,7 @@ async def view_of(execution: WorkflowExecution) -> RunView | None:
         reason=reason,
         retry_count=found.get(sa.RETRY_COUNT) or 0,
         error_code=found.get(sa.ERROR_CODE),
+        sla=SlaStatus(sla) if sla else None,
+        waits_for=None if is_end(status) else found.get(sa.WAITS_FOR),
+        position=None if is_end(status) else found.get(sa.QUEUE_POSITION),
     )

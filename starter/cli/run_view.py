@@ -5,20 +5,26 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 from rich.text import Text
 
+from domain.sla import BREACHES, SlaStatus
 from domain.states import RunState
 from starter.cli.output import plain, print_json, print_trimmed, say, table
 from starter.cli.times import stamp, took
-from starter.runs import RunView
+from starter.runs import RunView, paused_text
 
 STYLES = {
     RunState.SUCCESS: "green",
     RunState.FAILED: "red",
     RunState.MISSED: "red",
     RunState.RETRYING: "yellow",
-    RunState.COMPENSATING: "yellow",
-    RunState.COMPENSATED: "yellow",
+    RunState.COMPENSATING: "magenta",
+    RunState.COMPENSATED: "magenta",
     RunState.RUNNING: "cyan",
 }
+
+SLA_STYLES = {SlaStatus.MET: "green", SlaStatus.WARNED: "yellow"}
+"""Every other one is a breach."""
+WITH_SLA = 90
+"""Columns that a screen needs for the column about it: ids of runs fold where there is less."""
 
 
 def show_runs(screen: Console, runs: list[RunView], *, limit: int, filtered: bool) -> None:
@@ -34,13 +40,15 @@ def show_runs(screen: Console, runs: list[RunView], *, limit: int, filtered: boo
 
 def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
     """The table itself; times on the clock of `zone`."""
-    short = ("Status", f"Due ({zone})", "Late", "Took", "Retries")
+    with_sla = screen.width >= WITH_SLA and any(run.sla for run in runs)
+    last = ("Retries", "SLA") if with_sla else ("Retries",)
+    short = ("Status", f"Due ({zone})", "Late", "Took", *last)
     columns = table("Run", *short, whole=short)
     now = datetime.now(UTC)
     for run in runs:
         name = Text(run.run_id)
-        if run.reason:
-            name.append(f"\n  {plain(run.reason)}", style="dim")
+        if why := run.reason or held_text(run):
+            name.append(f"\n  {plain(why)}", style="dim")
         columns.add_row(
             name,
             Text(run.status, style=STYLES.get(run.status, "")),
@@ -48,8 +56,24 @@ def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
             _late(run.trigger_time, run.actual_start),
             took(run.duration_ms),
             str(run.retry_count or ""),
+            *([_sla(run)] if with_sla else []),
         )
     print_trimmed(screen, columns)
+
+
+def held_text(run: RunView) -> str:
+    """Who holds the run, since when, why; nothing for one that nobody holds."""
+    if not run.held:
+        return ""
+    return paused_text(run.pause) if run.pause else "paused"
+
+
+def _sla(run: RunView) -> Text:
+    """The worse of start and finish."""
+    if run.sla is None:
+        return Text("")
+    text = "BREACHED" if run.sla in BREACHES else run.sla
+    return Text(text, style=SLA_STYLES.get(run.sla, "red"))
 
 
 def _late(due: datetime | None, started: datetime | None) -> str:

@@ -41,7 +41,7 @@ def runs(  # noqa: PLR0917 - typer calls it by name
     from starter.cli.run_view import show_runs
     from starter.cli.session import with_temporal
     from starter.control import describe_task
-    from starter.runs import RunView, list_runs
+    from starter.runs import RunView, list_runs, with_pauses
 
     now = datetime.now(UTC)
     tenant_id, task_id = (
@@ -60,7 +60,7 @@ def runs(  # noqa: PLR0917 - typer calls it by name
         )
         if not found and tenant_id and task_id:
             await describe_task(client, tenant_id, task_id)  # no runs, or no such task?
-        return found
+        return await with_pauses(client, found)
 
     found = with_temporal(work)
     if as_json:

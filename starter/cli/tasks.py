@@ -1,4 +1,4 @@
-"""`list`, `show`, `pause`, `resume`, `trigger`, `delete`: registered tasks."""
+"""`list`, `show`, `trigger`, `delete`, and beside them `pause` and `resume`: registered tasks."""
 
 # ruff: noqa: PLC0415 - loaded by the command that needs it: see starter.cli.main
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from starter.cli import options
+from starter.cli import holding, options
 from starter.cli.output import confirm, console, print_json, say
 
 
@@ -15,8 +15,7 @@ def add_to(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("list", epilog="Example: taskflow list --tenant acme")(list_)
     app.command(epilog="Example: taskflow show acme/daily-report")(show)
-    app.command(epilog="Example: taskflow pause acme/daily-report --reason 'until the fix'")(pause)
-    app.command(epilog="Example: taskflow resume acme/daily-report")(resume)
+    holding.add_to(app)
     app.command(
         epilog="""Example: taskflow trigger acme/daily-report --payload '{"day": 3}' --wait"""
     )(trigger)
@@ -51,51 +50,6 @@ def show(task: options.Task, tenant: options.Tenant = None, as_json: options.Jso
         print_json(detail.as_json())
     else:
         show_detail(console(), detail, datetime.now(UTC))
-
-
-def pause(
-    task: options.Task,
-    tenant: options.Tenant = None,
-    reason: Annotated[str, typer.Option(help="Why; kept with the task")] = "",
-    as_json: options.Json = False,
-) -> None:
-    """Stop a task's fires until it is resumed.
-
-    Runs under way go on.
-    """
-    from starter import control
-    from starter.cli.names import task_key, who
-    from starter.cli.session import with_temporal
-
-    tenant_id, task_id = task_key(task, tenant)
-    with_temporal(
-        lambda client: control.pause(client, tenant_id, task_id, who=who(), reason=reason)
-    )
-    if as_json:
-        print_json({"tenant_id": tenant_id, "task_id": task_id, "paused": True})
-    else:
-        say(f"Paused {tenant_id}/{task_id}. `taskflow resume {tenant_id}/{task_id}` ends it.")
-
-
-def resume(
-    task: options.Task, tenant: options.Tenant = None, as_json: options.Json = False
-) -> None:
-    """Let a paused task fire again.
-
-    The fires of the pause are not caught up.
-    """
-    from starter import control
-    from starter.cli.names import task_key, who
-    from starter.cli.session import with_temporal
-
-    tenant_id, task_id = task_key(task, tenant)
-    recreated = with_temporal(lambda client: control.resume(client, tenant_id, task_id, who=who()))
-    if as_json:
-        ids = {"tenant_id": tenant_id, "task_id": task_id}
-        print_json({**ids, "paused": False, "recreated": recreated})
-    else:
-        more = " Temporal had dropped its schedule: it was made again." if recreated else ""
-        say(f"Resumed {tenant_id}/{task_id}.{more}")
 
 
 def trigger(  # noqa: PLR0917 - typer calls it by name
