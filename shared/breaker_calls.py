@@ -80,14 +80,20 @@ async def _update(
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         static_summary=summary_of(plugin_id),
     )
-    told = await client.execute_update_with_start_workflow(
-        "exchange",
-        exchange,
-        start_workflow_operation=start,
-        result_type=BreakerAnswer,
-        rpc_timeout=limit,
-    )
-    return told  # noqa: RET504 - the SDK does not type a result that is named by string
+    # The SDK puts a failure there too, and asyncio complains when nobody looks.
+    started = asyncio.ensure_future(start.workflow_handle())
+    started.add_done_callback(lambda task: task.cancelled() or task.exception())
+    try:
+        told = await client.execute_update_with_start_workflow(
+            "exchange",
+            exchange,
+            start_workflow_operation=start,
+            result_type=BreakerAnswer,
+            rpc_timeout=limit,
+        )
+    finally:
+        started.cancel()
+    return told
 
 
 async def all_briefs(client: Client, *, patience: float = 5.0) -> list[CircuitBrief]:
