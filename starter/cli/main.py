@@ -23,6 +23,7 @@ from starter.cli import (
     runs,
     tasks,
     why,
+    work_orders,
 )
 from starter.cli.output import INTERRUPTED
 
@@ -36,6 +37,7 @@ app = typer.Typer(
 )
 for module in (files, tasks, runs, backfill, forecast, why, quota, breakers, inspect, processes):
     module.add_to(app)
+work_orders.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:
