@@ -17,7 +17,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from domain.duration import format_duration
-from domain.ids import FORECAST_SCHEDULE_ID, WATCH_SCHEDULE_ID
+from domain.ids import FORECAST_SCHEDULE_ID, WATCH_SCHEDULE_ID, plugin_queue
 from domain.problems import InvalidInput
 from shared.calls import is_missing
 from shared.errors import TaskflowError, TemporalUnreachable
@@ -126,12 +126,16 @@ async def _search_attributes(client: Client) -> Check:
 async def _workers(client: Client, task_queue: str) -> Check:
     name = "workers"
     pollers = 0
-    for kind in (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY):
+    for queue, kind in (
+        (task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
+        (task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
+        (plugin_queue(task_queue), TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
+    ):
         try:
             found = await client.workflow_service.describe_task_queue(
                 DescribeTaskQueueRequest(
                     namespace=client.namespace,
-                    task_queue=TaskQueue(name=task_queue),
+                    task_queue=TaskQueue(name=queue),
                     task_queue_type=kind,
                 )
             )
@@ -139,7 +143,7 @@ async def _workers(client: Client, task_queue: str) -> Check:
             return Check(name, False, error.message, "see the namespace's check")
         if not found.pollers:
             fix = "start `taskflow worker`"
-            return Check(name, False, f"no worker polls the task queue {task_queue!r}", fix)
+            return Check(name, False, f"no worker polls the task queue {queue!r}", fix)
         pollers = max(pollers, len(found.pollers))
     return Check(name, True, f"{pollers} polling the task queue {task_queue!r}")
 
