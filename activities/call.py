@@ -3,12 +3,19 @@
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from temporalio import activity
 
 from domain.executions import compensation_key, nonce_of
 from domain.run import ExecuteInput, fence_of
 from domain.trace import trace_id, traceparent
+
+
+def headers(key: str, parent: str) -> dict[str, str]:
+    """Those of every call about an execution. Visible ASCII goes as it is, all else encoded."""
+    visible = key.isascii() and key.isprintable() and " " not in key
+    return {"Idempotency-Key": key if visible else quote(key), "traceparent": parent}
 
 
 @dataclass(frozen=True, slots=True)

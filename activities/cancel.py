@@ -10,6 +10,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.call import headers
 from activities.errors import attempt_failed
 from domain.attributes import CANCEL_EXECUTION
 from domain.executions import run_of_key
@@ -74,7 +75,7 @@ async def tell_to_stop(
             http.stream(
                 "DELETE",
                 f"{base_url.rstrip('/')}{path}",
-                headers={"Idempotency-Key": key, "traceparent": parent},
+                headers=headers(key, parent),
             ) as response,
         ):
             status = response.status_code

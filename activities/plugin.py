@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.answers import Accepted, Failure, Finished, read_answer
-from activities.call import Call
+from activities.call import Call, headers
 from activities.cancel import tell_to_stop
 from activities.errors import failed
 from activities.heartbeats import heartbeats
@@ -196,11 +196,7 @@ class PluginActivities:
                     "POST",
                     f"{self._base_url}/plugin/runtime/{call.request.plugin_id}/execute",
                     content=content,
-                    headers={
-                        "Content-Type": "application/json",
-                        "Idempotency-Key": call.key,
-                        "traceparent": call.parent,
-                    },
+                    headers=headers(call.key, call.parent) | {"Content-Type": "application/json"},
                 ) as response,
             ):
                 return await read_answer(response, now=datetime.now(UTC))

@@ -61,7 +61,7 @@ class Told:
 class Run:
     """A run under way."""
 
-    handle: WorkflowHandle[OneCall, list[Ended]]
+    handle: WorkflowHandle[Any, Any]
     server: RawServer
     client: Client
 
@@ -99,7 +99,8 @@ class Run:
     async def ends(self) -> list[Ended]:
         """How its attempts ended."""
         async with asyncio.timeout(PATIENCE):
-            return await self.handle.result()
+            ends: list[Ended] = await self.handle.result()
+        return ends
 
     async def end(self) -> Ended:
         """How its only attempt ended."""
