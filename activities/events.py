@@ -12,6 +12,7 @@ from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import ApplicationError
 
+from activities.heartbeats import heartbeats
 from activities.sink_line import Answer, SinkLine
 from domain.attributes import DELIVER_CHANGES, DELIVERY, PUBLISH_CHANGES
 from domain.cloud_event import Event, event_of
@@ -115,7 +116,8 @@ class EventActivities:
             answer = Answer(message="has too many requests under way", retry_after=CROWDED)
         else:
             timeout = sink.sink.timeout.total_seconds()
-            answer = await line.post(_events(run, wanted), timeout)
+            async with heartbeats():
+                answer = await line.post(_events(run, wanted), timeout)
         return self._settle(request, sink, wanted, answer)
 
     async def close(self) -> None:

@@ -23,7 +23,9 @@ IDLE = timedelta(seconds=30)
 """How long it waits for more of its run; what comes later starts it again."""
 EVENTS_PER_RUN = 2_000
 ATTEMPT_WITHIN = timedelta(seconds=75)
-"""Longer than any sink's timeout: only a worker that is lost is noticed by it."""
+"""Longer than any sink's timeout."""
+SILENT_FOR = timedelta(seconds=20)
+"""After which a worker is taken for lost."""
 RETRIES = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=5))
 """When the activity broke in a way that it did not foresee; else it names its delays itself."""
 
@@ -90,6 +92,7 @@ class Delivery:
                     deliver_changes,
                     deliver,
                     start_to_close_timeout=ATTEMPT_WITHIN,
+                    heartbeat_timeout=SILENT_FOR,
                     retry_policy=RETRIES,
                     cancellation_type=ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
                     summary=sink,

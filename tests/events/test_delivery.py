@@ -334,3 +334,23 @@ async def test_one_sink_does_not_take_every_slot(
         for run in runs:
             await sink.took(run.run_id, 1, within=30)
     assert most <= 2
+
+
+async def test_a_request_may_take_longer_than_a_worker_may_be_silent(
+    telling: Telling, sink: RecordingSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow sink is not a lost worker: it is asked once."""
+    monkeypatch.setattr(delivery, "SILENT_FOR", timedelta(seconds=6))
+    telling.listen(sink, timeout="20s")
+
+    def slowly() -> int:
+        time.sleep(8)
+        return 200
+
+    sink.say = slowly
+    run = run_of(1, handed_over=True)
+    await telling.activities.publish(run)
+    async with telling.recovery():
+        await sink.took(run.run_id, 1)
+        assert (await telling.result(run.run_id)).delivered == 1
+    assert sink.asked(run.run_id) == 1
