@@ -18,13 +18,22 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from domain.admission import Ledger
-from domain.attributes import DELIVER_CHANGES, DELIVERY, GOVERNOR, REGISTRY, WATCH
+from domain.attributes import BREAKER, DELIVER_CHANGES, DELIVERY, GOVERNOR, REGISTRY, WATCH
+from domain.breaker import Circuit, pack_circuit
 from domain.decisions import Request
 from domain.delivery import TAKE, Deliver, Delivered, DeliveryStart, Owed, SinkLine
 from domain.governor import GovernorStart, Releases
-from domain.ids import delivery_id, governor_id, manual_run_id, recovery_queue, registry_id
+from domain.ids import (
+    breaker_id,
+    delivery_id,
+    governor_id,
+    manual_run_id,
+    recovery_queue,
+    registry_id,
+)
 from domain.ledger_state import pack_ledger
 from domain.limits import TenantLimits, demand_of
+from domain.outcomes import BreakerAnswer, BreakerExchange, BreakerStart, Outcome, ProbeEnd
 from domain.registry import Put, Remove, SetPaused, Snapshot
 from domain.run import ManualFire
 from domain.states import RunState
@@ -33,6 +42,7 @@ from shared.leave import leave
 from shared.registry import put_of, watch_queue
 from shared.settings import Settings
 from tests.admission.harness import Governed, Place, succeeded, waiting
+from tests.breaker.harness import recovering
 from tests.conftest import start_temporal
 from tests.events.harness import run_of
 from tests.workflows.harness import Handle, Runs, ended, fail, skip, stay_open, succeed
@@ -265,6 +275,58 @@ async def _delivery(runs: Runs) -> Handle:
     return handle
 
 
+async def _breaker(governed: Governed) -> Handle:
+    """Opens, tells people, lets a probe go that fails and one that does not, and closes."""
+    return await _circuit(governed, "breaker", None)
+
+
+async def _breaker_continued(governed: Governed) -> Handle:
+    """Goes on with a circuit that is open, and whose incident people know of."""
+    now = datetime.now(UTC).timestamp()
+    circuit = Circuit("breaker-continued", since=now, heard_at=now, changed_at=now)
+    circuit.take(_failures(1), now)
+    circuit.told_of = circuit.opened_at
+    return await _circuit(governed, "breaker-continued", pack_circuit(circuit))
+
+
+def _failures(sequence: int) -> BreakerExchange:
+    codes = ["PLUGIN_TIMEOUT"]
+    outcomes = [Outcome(tenant_id=t, failures=6, codes=codes) for t in ("acme", "beta")]
+    return BreakerExchange(worker="w", sequence=sequence, outcomes=outcomes)
+
+
+async def _circuit(governed: Governed, plugin_id: str, packed: str | None) -> Handle:
+    async with recovering(governed.client, governed.queue):
+        handle = await governed.client.start_workflow(
+            BREAKER,
+            BreakerStart(plugin_id=plugin_id, packed=packed),
+            id=breaker_id(plugin_id),
+            task_queue=recovery_queue(governed.queue),
+        )
+        sequence = 1
+
+        async def exchange(request: BreakerExchange) -> BreakerAnswer:
+            nonlocal sequence
+            sequence += 1
+            request = request.model_copy(update={"sequence": sequence})
+            found: BreakerAnswer = await handle.execute_update(
+                "exchange", request, result_type=BreakerAnswer
+            )
+            return found
+
+        answer = await exchange(_failures(0))
+        for number, ok in enumerate((False, True)):
+            assert answer.circuit.retry_at
+            await asyncio.sleep(answer.circuit.retry_at - datetime.now(UTC).timestamp() + 0.1)
+            key = f"run/acme/t/manual/{number}#1"
+            ask = BreakerExchange(worker="w", sequence=0, asks=key)
+            assert (await exchange(ask)).granted
+            ended = [ProbeEnd(key=key, ok=ok)]
+            answer = await exchange(BreakerExchange(worker="w", sequence=0, ended=ended))
+        await handle.terminate()
+        return handle
+
+
 STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "success": _success,
     "retried": _retried,
@@ -288,6 +350,8 @@ OTHER_STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "watch": _watch,
     "governor": _governor,
     "governor_continued": _governor_continued,
+    "breaker": _breaker,
+    "breaker_continued": _breaker_continued,
     "delivery": _delivery,
 }
 """Those of workflows that are not runs."""

@@ -14,6 +14,7 @@ from temporalio.workflow import NondeterminismError
 from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
 from tests.workflows.record import HISTORIES, OTHER_STORIES, STORIES
 from worker.build import workflow_runner
+from workflows.breaker import Breaker
 from workflows.delivery import Delivery
 from workflows.governor import Governor
 from workflows.registry import Registry
@@ -53,6 +54,8 @@ async def test_recorded_runs_replay(name: str) -> None:
         ("watch", Watch),
         ("governor", Governor),
         ("governor_continued", Governor),
+        ("breaker", Breaker),
+        ("breaker_continued", Breaker),
         ("delivery", Delivery),
     ],
 )
