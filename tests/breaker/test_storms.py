@@ -137,3 +137,27 @@ async def test_a_probe_that_is_cancelled_is_given_back(scene: Scene) -> None:
         scene.plugin.ill, scene.plugin.takes = False, 0.05
         await asyncio.wait_for(caller.until_done("t1", "r-next"), 2.9)
         await eventually_async(lambda: scene.is_("CLOSED"))
+
+
+async def test_a_breaker_goes_on_as_a_new_run_with_all_that_it_knew(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens once, tells once, and closes, however often it began anew meanwhile."""
+    monkeypatch.setattr("workflows.breaker.EXCHANGES_PER_RUN", 2)
+    async with scene.process() as caller:
+        await scene.opens(caller)
+        notices = await scene.notices()
+        handle = scene.client.get_workflow_handle(breaker_id(scene.plugin.plugin_id))
+        first = (await handle.describe()).run_id
+        run = asyncio.create_task(caller.until_done("t0", "r-last"))
+        await asyncio.sleep(5)
+        scene.plugin.ill = False
+        await asyncio.wait_for(run, 20)
+        await eventually_async(lambda: scene.is_("CLOSED"))
+        assert (await handle.describe()).run_id != first
+        view = await scene.view()
+        assert view
+        assert view.opened_at
+        incident = notice_id(incident_id(scene.plugin.plugin_id, view.opened_at))
+        assert notices == [incident]
+        assert await scene.notices() == []  # of the newest run
