@@ -131,10 +131,11 @@ def read_details(details: Any) -> AttemptDetails | None:
 
 
 def is_short(task: Task) -> bool:
-    """Whether the task's first call may be made within the run's own workflow task.
+    """Whether the first call of the task's runs may be made within the run's own workflow task.
 
     Such a call that is made again after a crash carries the same fence, so nothing that excludes
-    others may hang on it; and it holds up the run's other news, so it must be short.
+    others may hang on it; and it holds up the run's other news, so it must be short. Of governed
+    runs it never is: a message of the governor meanwhile would have it made again.
     """
     return (
         task.timeout <= LONGEST_SHORT

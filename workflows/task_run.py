@@ -6,7 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    FailureError,
+    is_cancelled_exception,
+)
 
 with workflow.unsafe.imports_passed_through():
     from domain.attributes import HOLDING, NUDGE, PAUSE, RESUME, STOP, TASK_RUN
@@ -110,6 +115,7 @@ class TaskRun:
                 outcome = await self._wait() or await self._work()
             except (FailureError, asyncio.CancelledError) as error:
                 outcome = self._stopped(error)
+            self._story = None
             outcome = await shielded(self._compensate(outcome))
             if self._admission:
                 await shielded(self._admission.give_back())
@@ -179,7 +185,11 @@ class TaskRun:
         task = self._task
         self._story = asyncio.current_task()
         calls = Calls(
-            task, self._fire, plugin_id=task.plugin_id, params=task.params, short=self._short
+            task,
+            self._fire,
+            plugin_id=task.plugin_id,
+            params=task.params,
+            short=self._short and self._admission is None,
         )
         number = 1
         while True:
@@ -198,12 +208,15 @@ class TaskRun:
     async def _hold(self) -> None:
         """Return when the run may go on: nobody holds it, and its next attempt has its time."""
         while True:
-            if self._pause.wanted:
+            held = self._pause.wanted
+            if held:
                 await self._be_held()
             left = (self._not_before or workflow.now()) - workflow.now()
             if left <= timedelta(0):
                 self._not_before = None
                 return
+            if held:
+                self._show_back_off()
             try:
                 await workflow.wait_condition(
                     lambda: self._pause.wanted, timeout=left, timeout_summary="next attempt"
@@ -258,9 +271,13 @@ class TaskRun:
         self._move(RunState.RUNNING)
         self._face.running(self._fire, self._started, retries=number - 1)
         if first and self._level:
-            await self._level.started(self._started)
-            if self._breach:
-                await asyncio.sleep(0)  # where the cancellation for it comes through
+            try:
+                await self._level.started(self._started)
+                if self._breach:
+                    await asyncio.sleep(0)  # where the cancellation for it comes through
+            except (FailureError, asyncio.CancelledError):
+                self._attempt = number - 1  # the plugin was not called
+                raise
 
     async def _call(self, calls: Calls, number: int) -> Outcome | RetryAt:
         """One attempt, and what follows on it."""
@@ -272,7 +289,10 @@ class TaskRun:
             if not recovers():
                 return outcome_of_error(error, self._task.retry.max_attempts)
             self._changes.told(published_of(error), untold)
-            return await self._failed(error, number)
+            found = await self._failed(error, number)
+            waits = isinstance(found, RetryAt) and found.attempt == number
+            self._waits_for = f"circuit:{self._task.plugin_id}" if waits else None
+            return found
         self._changes.told(result.published, untold)
         return outcome_of_result(result)
 
@@ -284,8 +304,11 @@ class TaskRun:
         if not has_details(error):
             failure = replace(failure, retries=await self._may_retry())
         now = workflow.now()
+        called = number
         if failure.waits:
-            self._attempt = number - 1  # the plugin was not called
+            called = number - 1
+            if not compensation:
+                self._attempt = called
             self._patience = self._patience or now + self._task.queue_timeout
         else:
             self._patience = None
@@ -299,7 +322,7 @@ class TaskRun:
             patience=self._patience,
         )
         if isinstance(found, GiveUp):
-            return Outcome(RunState.FAILED, number, error_code=failure.code, reason=failure.message)
+            return Outcome(RunState.FAILED, called, error_code=failure.code, reason=failure.message)
         late = f", {found.late}" if found.late else ""
         self._why = f"{failure.code}: {failure.message}; next attempt at {found.at:%H:%M:%S}{late}"
         return found
@@ -313,7 +336,9 @@ class TaskRun:
                 start_to_close_timeout=FLAGS_WITHIN,
                 retry_policy=RetryPolicy(maximum_attempts=3),
             )
-        except FailureError:
+        except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
             return True
         return flags.task_retry_queue
 
@@ -321,12 +346,15 @@ class TaskRun:
         """Make known that and why the run waits; a long wait keeps nothing from others."""
         self._not_before = retry.at
         self._move(RunState.RETRYING, reason=self._why)
-        self._tell(waiting=self._why)
-        self._face.waiting(self._state, self._fire, waits_for=self._waits_for)
+        self._show_back_off()
         if retry.at - workflow.now() >= WORTH_TELLING:
             await self._changes.publish()
         if retry.gives_back and self._admission:
             await self._admission.give_back()
+
+    def _show_back_off(self) -> None:
+        self._tell(waiting=self._why)
+        self._face.waiting(self._state, self._fire, waits_for=self._waits_for)
 
     def _refused(self, refused: Outcome) -> Outcome:
         """Not admitted; a run that was under way already has failed by that."""
@@ -363,6 +391,7 @@ class TaskRun:
         undone = outcome.state in (RunState.FAILED, RunState.CANCELLED)
         if undo is None or not undone or not self._attempt:
             return outcome
+        self._patience = None
         self._move(RunState.COMPENSATING, reason=outcome.reason)
         self._face.moved(self._state)
         self._tell(outcome)
@@ -449,8 +478,8 @@ class TaskRun:
 
     def _cancel_for(self, breach: str) -> None:
         """The task would rather have no run than one that breaks its SLA."""
-        self._breach = breach
         if self._story:
+            self._breach = breach
             self._story.cancel()
 
     def _seed(self, cause: str) -> WorkOrderSeed:

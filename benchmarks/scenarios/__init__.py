@@ -1,6 +1,6 @@
 """The kinds of run that take turns. The first is what the others are compared with."""
 
-from benchmarks.scenarios import bare, governed, plain
+from benchmarks.scenarios import bare, governed, plain, short
 from benchmarks.scenarios.scenario import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -8,6 +8,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     bare.UNSANDBOXED,
     plain.SCENARIO,
     governed.SCENARIO,
+    short.SCENARIO,
 )
 
 __all__ = ["SCENARIOS", "Scenario"]

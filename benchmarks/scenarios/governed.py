@@ -1,4 +1,4 @@
-"""A run that its tenant's governor admits: a mutex group of its own, and the tenant has a quota."""
+"""A run that its tenant's governor admits: a mutex group of its own, a quota, and an SLA."""
 
 from typing import Any
 
@@ -10,10 +10,11 @@ from domain.limits import TenantLimits
 from shared.governor import configure
 
 LIMITS = TenantLimits(max_concurrent=1000)
-TASK = task_of("governed")
+TASK = task_of("governed", sla={"start_within": "1m", "finish_within": "30m"})
 
 
-async def _prepare(client: Client) -> None:
+async def prepare(client: Client) -> None:
+    """The tenant's limits."""
     await configure(client, TENANT, LIMITS, task_queue=QUEUE)
 
 
@@ -23,4 +24,4 @@ async def _start(client: Client, key: str) -> WorkflowHandle[Any, Any]:
     return await start_run(client, task, key, limited=True)
 
 
-SCENARIO = Scenario("governed", "TaskRun, governed", _start, _prepare)
+SCENARIO = Scenario("governed", "TaskRun, governed", _start, prepare)

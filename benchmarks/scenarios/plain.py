@@ -9,6 +9,7 @@ from benchmarks.scenarios.scenario import PARAMS, PLUGIN, TENANT, Scenario
 from domain.attributes import TASK_RUN
 from domain.document import Document
 from domain.ids import manual_run_id
+from domain.recovery import is_short
 from domain.registration import read_registration
 from domain.run import ManualFire, TaskRunInput, TriggerKind
 from domain.task import Task
@@ -41,7 +42,12 @@ async def start_run(
     """As `taskflow trigger` starts one, with all that a schedule puts on its runs."""
     return await client.start_workflow(
         TASK_RUN,
-        TaskRunInput(task=task, manual=ManualFire(at=datetime.now(UTC)), limited=limited),
+        TaskRunInput(
+            task=task,
+            manual=ManualFire(at=datetime.now(UTC)),
+            limited=limited,
+            short=is_short(task),
+        ),
         id=manual_run_id(TENANT, task.task_id, key),
         task_queue=QUEUE,
         search_attributes=run_attributes(task, TriggerKind.MANUAL),

@@ -28,7 +28,13 @@ def document() -> dict[str, Any]:
 def test_every_kind_ran(document: dict[str, Any]) -> None:
     """Bare, plain and governed runs were measured, as many as were asked for, in every round."""
     rows = {row["name"]: row for row in document["scenarios"]}
-    assert list(rows) == ["bare", "bare_unsandboxed", "plain", "governed"]
+    assert list(rows) == [
+        "bare",
+        "bare_unsandboxed",
+        "plain",
+        "governed",
+        "short",
+    ]
     assert (document["runs"], document["rounds"]) == (RUNS, 1)
     for row in rows.values():
         assert row["runs"] == RUNS
@@ -46,7 +52,7 @@ def test_ratios_are_to_the_bare_run(document: dict[str, Any]) -> None:
 
 def test_a_plain_run_costs_little_more_than_a_bare_one(document: dict[str, Any]) -> None:
     """A run that nothing governs adds few events and no workflow task or call of the worker."""
-    bare, _, plain, _ = document["scenarios"]
+    bare, _, plain, *_ = document["scenarios"]
     assert bare["events"] == 11
     assert plain["events"] - bare["events"] <= MOST_EVENTS_MORE_THAN_BARE
     assert plain["workflow_tasks"] == bare["workflow_tasks"] == 2
@@ -55,11 +61,17 @@ def test_a_plain_run_costs_little_more_than_a_bare_one(document: dict[str, Any])
     assert plain["requests"] == pytest.approx(bare["requests"], abs=0.5)
 
 
-def test_a_granted_run_costs_two_events_more_than_a_plain_one(document: dict[str, Any]) -> None:
-    """One for asking and one for giving back; it waits for no signal and no other workflow task."""
-    _, _, plain, governed = document["scenarios"]
-    assert governed["events"] == plain["events"] + 2
+def test_a_granted_run_costs_three_events_more_than_a_plain_one(document: dict[str, Any]) -> None:
+    """One for asking, one for giving back, and the timer of its SLA; it waits for nobody."""
+    _, _, plain, governed, *_ = document["scenarios"]
+    assert governed["events"] == plain["events"] + 3
     assert governed["workflow_tasks"] == plain["workflow_tasks"]
+
+
+def test_a_short_run_is_one_workflow_task(document: dict[str, Any]) -> None:
+    """Its call is an event instead of three, and the next workflow task is spared."""
+    *_, short = document["scenarios"]
+    assert (short["events"], short["workflow_tasks"]) == (8, 1)
 
 
 def test_the_machine_is_named(document: dict[str, Any]) -> None:
