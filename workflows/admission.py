@@ -245,7 +245,9 @@ class Admission:
                 retry_policy=RetryPolicy(maximum_attempts=attempts, maximum_interval=LONGEST_WAIT),
                 summary="gives capacity back",
             )
-        except ActivityError:
+        except ActivityError as error:
+            if is_cancelled_exception(error):
+                raise
             return False
         self._reserving = False
         return True
@@ -262,6 +264,8 @@ class Admission:
                 retry_policy=RetryPolicy(maximum_attempts=RELEASES),
             )
         except FailureError as error:
+            if is_cancelled_exception(error):
+                raise  # it is given back at the run's end
             workflow.logger.warning(
                 "not released: the governor's sweep does it",
                 extra={

@@ -75,7 +75,9 @@ class Calls:
             found = await self._call_at_once(request)
             if not found.accepted:
                 return found
-            request = request.model_copy(update={"changes": None})
+            if found.published:
+                later = await self._call(request.model_copy(update={"changes": None}))
+                return later.model_copy(update={"published": found.published})
         return await self._call(request)
 
     async def _call_at_once(self, request: ExecuteInput) -> ExecuteResult:

@@ -95,7 +95,8 @@ def published_of(error: FailureError) -> Published | None:
 
 def has_details(error: FailureError) -> bool:
     """Whether a failed attempt said itself why, so that it knew the flags too."""
-    return isinstance(cause_of(error), ApplicationError)
+    cause = cause_of(error)
+    return isinstance(cause, ApplicationError) and read_details(list(cause.details)) is not None
 
 
 def outcome_of_error(error: BaseException, max_attempts: int) -> Outcome:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from domain.durations import ExpectInput
 from domain.notices import (
@@ -80,7 +80,8 @@ class ServiceLevel:
         if self.clock.expected is None and now - self.clock.since > LATE:
             await self._learn()
         if self.clock.started is None:
-            await self._raise(self.clock.due(now))
+            # Whoever cancels the run meanwhile does not cancel that.
+            await asyncio.shield(self._raise(self.clock.due(now)))
             self.clock.started = now
         self._look()
         self.watch()
@@ -176,6 +177,8 @@ class ServiceLevel:
                 retry_policy=RetryPolicy(maximum_attempts=1),
             )
         except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
             workflow.logger.warning(
                 "no expectation",
                 extra={"action": "expectation_failed", "reason": str(cause_of(error))},

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 Request = TypeVar("Request")
 Result = TypeVar("Result")
@@ -24,13 +24,15 @@ async def surely(
     """Its result: as a local activity, and when that fails as an ordinary one, for a day.
 
     A local activity costs one event, but it keeps the workflow task open while it is repeated.
-    Errors: `ActivityError` after that day.
+    Errors: `ActivityError` after that day; `FailureError` when whoever waits is cancelled.
     """
     try:
         return await workflow.execute_local_activity(
             activity, request, start_to_close_timeout=WITHIN, retry_policy=AT_ONCE
         )
-    except FailureError:
+    except FailureError as error:
+        if is_cancelled_exception(error):
+            raise
         return await workflow.execute_activity(
             activity,
             request,

@@ -1,7 +1,7 @@
 """State changes of a run, on their way to whoever listens."""
 
 from temporalio import workflow
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from domain.events_out import Published, RunChanges, StateChange
 from domain.states import RunState
@@ -88,6 +88,8 @@ class Changes:
         try:
             published = await surely(publish_changes, untold, "tells of its moves")
         except FailureError as error:
+            if is_cancelled_exception(error):
+                raise
             workflow.logger.error(
                 "state changes not told",
                 extra={
