@@ -1,16 +1,18 @@
 """A worker whose plugin activity records what it was asked and answers by script."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 from pydantic import JsonValue
 from temporalio import activity
+from temporalio.api.enums.v1 import EventType
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import (
     Client,
@@ -21,10 +23,11 @@ from temporalio.client import (
     WorkflowFailureError,
     WorkflowHandle,
 )
+from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
 from activities.errors import attempt_failed
-from domain.attributes import EXECUTE_PLUGIN, TASK_RUN
+from domain.attributes import EXECUTE_PLUGIN, PAUSE, TASK_RUN
 from domain.events_out import Published
 from domain.ids import (
     manual_run_id,
@@ -33,10 +36,20 @@ from domain.ids import (
     schedule_id,
     scheduled_run_id,
 )
-from domain.run import ExecuteInput, ExecuteResult, Finding, ManualFire, TaskRunInput, TaskRunResult
+from domain.recovery import read_details
+from domain.run import (
+    ExecuteInput,
+    ExecuteResult,
+    Finding,
+    ManualFire,
+    PauseInput,
+    TaskRunInput,
+    TaskRunResult,
+)
 from domain.states import RunState
 from domain.task import IntervalTrigger, Task
 from tests.conftest import task_of
+from tests.starter.harness import eventually_async
 from tests.workflows.outside import Outside
 from worker.build import workflow_runner
 from workflows.task_run import TaskRun
@@ -57,11 +70,54 @@ def succeed(result: JsonValue = None) -> Step:
     return step
 
 
-def fail(code: str, *, retryable: bool = True) -> Step:
-    """The attempt failed."""
+def fail(
+    code: str,
+    *,
+    retryable: bool = True,
+    retry_after: timedelta | None = None,
+    waits: bool = False,
+    retries: bool = True,
+) -> Step:
+    """The attempt failed; the other fields are those of `attempt_failed`."""
 
     async def step(attempt: int) -> ExecuteResult:
-        raise attempt_failed(code, f"it said {code}", attempt=attempt, retryable=retryable)
+        raise attempt_failed(
+            code,
+            f"it said {code}",
+            attempt=attempt,
+            retryable=retryable,
+            retry_after=retry_after,
+            waits=waits,
+            retries=retries,
+            counted=True,
+        )
+
+    return step
+
+
+def circuit_open(seconds: float = 1) -> Step:
+    """The plugin was not called: its circuit is open for so long."""
+    return fail("PLUGIN_CIRCUIT_OPEN", retry_after=timedelta(seconds=seconds), waits=True)
+
+
+def accept() -> Step:
+    """The plugin took the work, and a call that is short cannot wait for its report."""
+
+    async def step(attempt: int) -> ExecuteResult:
+        return ExecuteResult(status=RunState.RUNNING, attempt=attempt, accepted=True)
+
+    return step
+
+
+def take(seconds: float) -> Step:
+    """The plugin works for a while, and succeeds."""
+
+    async def step(attempt: int) -> ExecuteResult:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await asyncio.sleep(0.1)
+            activity.heartbeat()
+        return ExecuteResult(status=RunState.SUCCESS, attempt=attempt)
 
     return step
 
@@ -108,6 +164,18 @@ def fail_when_cancelled(code: str) -> Step:
     return step
 
 
+def succeed_when_cancelled(result: JsonValue = None) -> Step:
+    """The call stays open, and its answer to a cancellation is that the work is done."""
+
+    async def step(attempt: int) -> ExecuteResult:
+        try:
+            return await stay_open(heartbeats=True)(attempt)
+        except asyncio.CancelledError:
+            return await succeed(result)(attempt)
+
+    return step
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One attempt as the activity saw it."""
@@ -115,6 +183,7 @@ class Call:
     request: ExecuteInput
     attempt: int
     workflow_id: str
+    local: bool
 
 
 @dataclass(slots=True)
@@ -133,15 +202,16 @@ class RecordingPlugin:
         info = activity.info()
         calls = self.calls[request.task_id]
         attempt = request.attempt or info.attempt
-        self.outside.hear(request.changes)
-        calls.append(Call(request, attempt, info.workflow_id or ""))
+        told = self.outside.hear(request.changes) if request.changes else None
+        calls.append(Call(request, attempt, info.workflow_id or "", info.is_local))
         script = self.scripts[request.task_id]
         async with self.news:
             self.news.notify_all()
         try:
             found = await script[min(len(calls), len(script)) - 1](attempt)
-            told = Published(sinks=self.outside.listening)
             return found.model_copy(update={"published": told})
+        except ApplicationError as error:
+            raise _with(error, told) from error.cause
         finally:
             self.closed[request.task_id] += 1
 
@@ -149,6 +219,20 @@ class RecordingPlugin:
         """Return when the task's plugin was called so often."""
         async with asyncio.timeout(10), self.news:
             await self.news.wait_for(lambda: len(self.calls[task_id]) >= times)
+
+
+def _with(error: ApplicationError, told: Published | None) -> ApplicationError:
+    """The error of a failed attempt, which says what became of the changes that came with it."""
+    details = read_details(list(error.details))
+    if details is None or told is None:
+        return error
+    said = details.model_copy(update={"published": told})
+    return ApplicationError(
+        error.message,
+        said.model_dump(mode="json", exclude_defaults=True),
+        type=error.type,
+        non_retryable=error.non_retryable,
+    )
 
 
 class Runs:
@@ -195,16 +279,24 @@ class Runs:
         self.plugin.scripts[task.task_id] = list(steps)
         return task
 
-    async def start(self, task: Task, manual: ManualFire | None = None) -> Handle:
-        """Start a run by hand, for now or as `manual` says."""
+    async def start(
+        self, task: Task, manual: ManualFire | None = None, *, short: bool = False, **options: Any
+    ) -> Handle:
+        """Start a run by hand, for now or as `manual` says; `options` are `start_workflow`'s."""
         fire = manual or ManualFire(at=datetime.now(UTC))
-        return await self.client.start_workflow(
+        handle = await self.client.start_workflow(
             TASK_RUN,
-            TaskRunInput(task=task, manual=fire),
+            TaskRunInput(task=task, manual=fire, short=short),
             id=manual_run_id(task.tenant_id, task.task_id, "1"),
             task_queue=self.queue,
             result_type=TaskRunResult,
+            **options,
         )
+        return handle  # noqa: RET504 - the SDK does not type a workflow that is named by string
+
+    async def start_held(self, task: Task) -> Handle:
+        """Start a run that a person holds from the first moment."""
+        return await self.start(task, start_signal=PAUSE, start_signal_args=[asked_to_hold()])
 
     async def fire(self, task: Task) -> Handle:
         """Start a run as a schedule would: it is due when it starts."""
@@ -251,6 +343,29 @@ class Runs:
             await schedule.delete()
         workflow_id = self.plugin.calls[task.task_id][0].workflow_id
         return self.client.get_workflow_handle(workflow_id, result_type=TaskRunResult)
+
+
+def asked_to_hold() -> PauseInput:
+    """The argument of the signal `pause`."""
+    return PauseInput(by="ann", at=datetime.now(UTC), reason="the shop is closed")
+
+
+async def shows(handle: Handle, **wanted: Any) -> None:
+    """Return when the run's search attributes are these; None: has none."""
+
+    async def so() -> bool:
+        found = await attributes_of(handle)
+        return {name: found.get(name) for name in wanted} == wanted
+
+    await eventually_async(so)
+
+
+async def event_types(handle: Handle) -> list[str]:
+    """What happened in the run's history, in Temporal's words without their prefix."""
+    history = await handle.fetch_history()
+    return [
+        EventType.Name(event.event_type).removeprefix("EVENT_TYPE_") for event in history.events
+    ]
 
 
 async def ended(handle: Handle) -> TaskRunResult | BaseException:

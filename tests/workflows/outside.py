@@ -16,8 +16,9 @@ from domain.attributes import (
 )
 from domain.durations import Expectation, ExpectInput
 from domain.events_out import Published, RunChanges, StateChange
-from domain.notices import NoticeInput, Raised, RaiseInput
+from domain.notices import BreachKind, NoticeInput, Raised, RaiseInput
 from domain.run import CancelInput, FlagsInput, FlagsNow
+from domain.states import RunState
 
 
 @dataclass(slots=True)
@@ -57,11 +58,11 @@ class Outside:
     @activity.defn(name=RAISE_NOTICES)
     async def raise_notices(self, request: RaiseInput) -> Raised:
         """Somebody will be told."""
-        if not self.flags.task_sla_monitor:
-            return Raised(monitored=False)
+        monitored = self.flags.task_sla_monitor
         for notice in request.notices:
-            self.notices[notice.breach.task_id].append(notice)
-        return Raised()
+            if monitored or notice.breach.kind is BreachKind.FAILED:
+                self.notices[notice.breach.task_id].append(notice)
+        return Raised(monitored=monitored)
 
     @activity.defn(name=PUBLISH_CHANGES)
     async def publish_changes(self, request: RunChanges) -> Published:
@@ -89,6 +90,23 @@ class Outside:
         """The kinds of a task's notices, in order."""
         return [notice.breach.kind.value for notice in self.notices[task_id]]
 
+    def told(self, task_id: str) -> list[StateChange]:
+        """The changes of a task's run, each once; what is told again is the same again."""
+        known: dict[int, StateChange] = {}
+        for change in self.changes[task_id]:
+            assert known.setdefault(change.sequence, change) == change
+        assert list(known) == list(range(1, len(known) + 1)), "in order and without gaps"
+        return list(known.values())
+
     def statuses(self, task_id: str) -> list[str]:
         """The states that were told of a task's run, in order."""
-        return [change.status.value for change in self.changes[task_id]]
+        return [change.status.value for change in self.told(task_id)]
+
+    def moves(self, task_id: str) -> set[tuple[RunState, RunState]]:
+        """The (previous, status) pairs that were told; each move begins where the last ended."""
+        told = self.told(task_id)
+        assert [change.previous for change in told] == [
+            None,
+            *(change.status for change in told[:-1]),
+        ]
+        return {(change.previous, change.status) for change in told if change.previous}
