@@ -13,7 +13,6 @@ from temporalio.service import RPCError, RPCStatusCode
 from activities.call import headers
 from activities.errors import attempt_failed
 from domain.attributes import CANCEL_EXECUTION
-from domain.executions import run_of_key
 from domain.run import CancelInput
 from domain.trace import trace_id, traceparent
 from shared.executions import OpenExecution, open_execution
@@ -96,7 +95,7 @@ async def _close(client: Client, info: activity.Info, request: CancelInput) -> b
     """End the attempt that waits for a report nobody needs. Returns whether there was one."""
     handle = client.get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
     found = await open_execution(client, await handle.describe(), sure=False)
-    _, compensates = run_of_key(request.key)
+    compensates = request.key != info.workflow_id
     if found is None or not found.accepted:
         return False
     if (found.attempt, found.compensates) != (request.attempt, compensates):

@@ -60,10 +60,19 @@ async def report(client: Client, tenant_id: str | None, report: ExecutionReport)
     `OLD_ATTEMPT` for what came too late, `Refused` for progress that is too large.
     """
     _check_progress(report)
-    run_id, _ = run_of_key(report.run_id)
+    run_id, compensates = run_of_key(report.run_id)
     parsed = parse_run_id(run_id)
     if parsed is None or (tenant_id and parsed.tenant_id != tenant_id):
         raise NotFound(_unknown(report))
+    try:
+        return await _report(client, run_id, report)
+    except NotFound:
+        if not compensates:
+            raise
+    return await _report(client, report.run_id, report)  # a run by hand may be called so
+
+
+async def _report(client: Client, run_id: str, report: ExecutionReport) -> Reported:
     lock = _locks.setdefault(run_id, asyncio.Lock())
     for pause in (*PAUSES, None):
         async with lock:
@@ -118,8 +127,7 @@ async def _take(
         found = await open_execution(client, description)
     if found is None:  # between two attempts, or before the call that waits for reports
         return None
-    _, compensates = run_of_key(report.run_id)
-    if found.compensates != compensates or report.attempt < found.attempt:
+    if found.compensates != (report.run_id != run_id) or report.attempt < found.attempt:
         raise _late(report, OLD_ATTEMPT)
     if report.attempt > found.attempt:
         raise NotFound(_unknown(report))

@@ -116,7 +116,9 @@ class Executions:
     queue: str
     server: RawServer
 
-    async def start(self, *, heartbeat: float = 30, attempts: int = 1, **fields: Any) -> Run:
+    async def start(
+        self, *, heartbeat: float = 30, attempts: int = 1, key: str = "", **fields: Any
+    ) -> Run:
         """A run that calls the plugin; fields are those of the call."""
         at = datetime.now(UTC)
         least: dict[str, Any] = {
@@ -135,7 +137,7 @@ class Executions:
         handle = await self.client.start_workflow(
             OneCall.run,
             wanted,
-            id=manual_run_id("acme", "long", str(uuid4())),
+            id=manual_run_id("acme", "long", f"{uuid4()}{key}"),
             task_queue=self.queue,
         )
         return Run(handle, self.server, self.client)

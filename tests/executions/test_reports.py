@@ -243,6 +243,15 @@ async def test_reports_of_a_compensation_are_not_those_of_its_run(executions: Ex
     await run.end()
 
 
+async def test_a_run_may_be_called_like_a_compensation(executions: Executions) -> None:
+    """A person chose that key; its reports are its own all the same."""
+    run = await executions.start(key="/compensation")
+    told = await run.accepted()
+    assert await told.outcome(0, nonce="0" * 32) == "NOT_FOUND"
+    assert await told.outcome(0, "SUCCESS") == "taken"
+    await run.end()
+
+
 async def _outcome(executions: Executions, said: ExecutionReport) -> str:
     return await Told(executions.client, said.model_dump()).outcome(said.sequence, said.status)
 
