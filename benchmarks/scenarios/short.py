@@ -1,4 +1,4 @@
-"""A run whose call is made within its own workflow task: a short timeout, and nothing governs it."""
+"""A run whose call is made within its own workflow task: a short timeout, nothing governs it."""
 
 from typing import Any
 
