@@ -23,7 +23,7 @@ from activities.heartbeats import heartbeats
 from activities.plugin import FlagsOf
 from activities.streaks import find_streak
 from domain.attributes import LOOK_AT_STREAK, NOTICE, NOTIFY, RAISE_NOTICES
-from domain.ids import notice_id
+from domain.ids import notice_id, recovery_queue
 from domain.notices import (
     Breach,
     BreachKind,
@@ -41,7 +41,6 @@ from domain.trace import trace_id, traceparent
 from domain.work_orders import ORDER_MEMO, WorkOrderRow
 from shared.calls import is_missing
 from shared.metrics import NoticeMetrics
-from shared.recovery import recovery_queue
 
 log = structlog.get_logger(__name__)
 

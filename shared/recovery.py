@@ -1,4 +1,4 @@
-"""Where notices and work orders run, and what a run was once started with."""
+"""What a run was once started with."""
 
 from dataclasses import dataclass
 
@@ -9,11 +9,6 @@ from temporalio.service import RPCError
 
 from domain.run import TaskRunInput
 from shared.calls import is_missing
-
-
-def recovery_queue(task_queue: str) -> str:
-    """The task queue of notices and work orders: what went wrong holds up no run."""
-    return f"{task_queue}-recovery"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The part of a worker that tells of breaches and keeps work orders: its own queue and slots."""
+"""The part of a worker for what follows on runs: its own queue and slots, so that none waits."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -7,8 +7,8 @@ from temporalio.worker import Worker
 
 from activities.notices import NoticeActivities
 from activities.work_orders import WorkOrderActivities
+from domain.ids import recovery_queue
 from shared.metrics import NoticeMetrics
-from shared.recovery import recovery_queue
 from worker.build import new_worker
 from workflows.breaker import Breaker
 from workflows.delivery import Delivery
@@ -40,7 +40,7 @@ def notice_activities(parts: "Parts") -> NoticeActivities:
 
 
 def build_recovery_worker(parts: "Parts") -> Worker:
-    """Notices, work orders and what they have done for them."""
+    """Notices, work orders, breakers, deliveries, and what they have done for them."""
     notices, orders = notice_activities(parts), WorkOrderActivities(parts.client)
     return new_worker(
         parts.client,

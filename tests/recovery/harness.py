@@ -19,7 +19,7 @@ from temporalio.worker import Worker
 from activities.notices import NoticeActivities
 from activities.work_orders import WorkOrderActivities
 from domain.attributes import SLA_STATUS, TASK_RUN
-from domain.ids import manual_run_id, notice_id, work_order_id
+from domain.ids import manual_run_id, notice_id, recovery_queue, work_order_id
 from domain.notices import (
     Breach,
     BreachKind,
@@ -38,7 +38,6 @@ from domain.states import RunState
 from domain.task import Flags, Task
 from domain.work_orders import VIEW, Act, WorkOrderView
 from shared.metrics import NoticeMetrics
-from shared.recovery import recovery_queue
 from tests.activities.server import Answer, RawServer, Request, ok
 from tests.conftest import task_of
 from worker.build import workflow_runner

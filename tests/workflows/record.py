@@ -45,6 +45,7 @@ from tests.admission.harness import Governed, Place, succeeded, waiting
 from tests.breaker.harness import recovering
 from tests.conftest import start_temporal
 from tests.events.harness import run_of
+from tests.recovery import stories
 from tests.workflows.harness import Handle, Runs, ended, fail, skip, stay_open, succeed
 from worker.build import new_worker
 from worker.watch import build_watch_worker
@@ -327,6 +328,22 @@ async def _circuit(governed: Governed, plugin_id: str, packed: str | None) -> Ha
         return handle
 
 
+async def _notice(runs: Runs) -> Handle:
+    return await stories.notice_story(runs.client)
+
+
+async def _notice_joined(runs: Runs) -> Handle:
+    return await stories.notice_joined_story(runs.client)
+
+
+async def _work_order(runs: Runs) -> Handle:
+    return await stories.work_order_story(runs.client)
+
+
+async def _work_order_waived(runs: Runs) -> Handle:
+    return await stories.work_order_waived_story(runs.client)
+
+
 STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "success": _success,
     "retried": _retried,
@@ -353,6 +370,10 @@ OTHER_STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "breaker": _breaker,
     "breaker_continued": _breaker_continued,
     "delivery": _delivery,
+    "notice": _notice,
+    "notice_joined": _notice_joined,
+    "work_order": _work_order,
+    "work_order_waived": _work_order_waived,
 }
 """Those of workflows that are not runs."""
 

@@ -17,9 +17,11 @@ from worker.build import workflow_runner
 from workflows.breaker import Breaker
 from workflows.delivery import Delivery
 from workflows.governor import Governor
+from workflows.notice import Notice
 from workflows.registry import Registry
 from workflows.task_run import TaskRun
 from workflows.watch import Watch
+from workflows.work_order import WorkOrder
 
 
 def _history(name: str) -> WorkflowHistory:
@@ -57,6 +59,10 @@ async def test_recorded_runs_replay(name: str) -> None:
         ("breaker", Breaker),
         ("breaker_continued", Breaker),
         ("delivery", Delivery),
+        ("notice", Notice),
+        ("notice_joined", Notice),
+        ("work_order", WorkOrder),
+        ("work_order_waived", WorkOrder),
     ],
 )
 async def test_recorded_workflows_that_are_no_runs_replay(name: str, workflow: type) -> None:
