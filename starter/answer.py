@@ -20,7 +20,8 @@ class Why:
 
     a run under way
         `waiting` for quota, a mutex group, an earlier run of its task, or capacity; `put_off` by a
-        blackout; `running`, `retrying`, `compensating`; `pending`: no worker has taken it up
+        blackout; `paused` by a person; `running`, `retrying`, `compensating`; `pending`: no worker
+        has taken it up
     a run that has ended
         `success`, `failed`, `compensated`, `skipped`, `cancelled`, `missed`: its end state
     no run, in the past
@@ -35,7 +36,8 @@ class Why:
 
     `at`: the nominal time. `zone`: what the sentences show times in, beside UTC. `holder`: the run
     that a waiting run waits for; `position`: in its tenant's queue, from 1. `expected_start`: of a
-    run that waits, or of a fire to come; None where it never starts or nobody can tell.
+    run that waits, for its next attempt too, or of a fire to come; None where it never starts or
+    nobody can tell.
     """
 
     tenant_id: str

@@ -14,6 +14,7 @@ from temporalio.client import (
 
 from domain.attributes import REASON_MEMO, STAGGER_MEMO, TASK_RUN
 from domain.ids import parse_run_id
+from domain.limits import named
 from domain.run import PauseInput
 from domain.sla import SlaStatus
 from domain.states import RunState, is_end
@@ -121,6 +122,20 @@ def paused_text(pause: PauseInput) -> str:
     """In words: who, when, why."""
     why = f": {pause.reason}" if pause.reason else ""
     return f"paused by {pause.by} at {pause.at:%Y-%m-%d %H:%M:%S} UTC{why}"
+
+
+def waits_text(run: RunView) -> str:
+    """What an open run waits for, if it is known; of one that is held who, when and why."""
+    if run.ended or run.waits_for is None:
+        return ""
+    if run.held:
+        return paused_text(run.pause) if run.pause else PAUSED
+    kind, _, name = run.waits_for.partition(":")
+    if kind == "circuit":
+        what = f"the circuit of plugin {name}"
+    else:
+        what = kind if kind == "capacity" else named(run.waits_for)
+    return f"waits for {what}" + (f", position {run.position}" if run.position else "")
 
 
 async def with_pauses(client: Client, runs: list[RunView]) -> list[RunView]:

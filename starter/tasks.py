@@ -15,9 +15,10 @@ from shared.executions import open_execution
 from shared.registry import Key
 from shared.schedules import listed_triggers, task_of
 from starter.control import describe_task
+from starter.newest import newest_of
 from starter.registry import listed
 from starter.rpc import temporal_errors
-from starter.runs import RunView, list_runs
+from starter.runs import RunView, list_runs, with_pauses
 from starter.times import rfc3339
 from workflows import attributes as sa
 
@@ -172,12 +173,13 @@ async def _last_statuses(
 async def show_task(client: Client, tenant_id: str, task_id: str) -> TaskDetail:
     """One task in full, its newest runs and the attempts of those under way. Errors: `NotFound`."""
     description, task = await describe_task(client, tenant_id, task_id)
-    runs = await list_runs(client, tenant_id=tenant_id, task_id=task_id, limit=RECENT_RUNS)
+    listed_runs = await list_runs(client, tenant_id=tenant_id, task_id=task_id, limit=RECENT_RUNS)
+    runs = await with_pauses(client, listed_runs)
     attempts: list[Attempt] = []
     with temporal_errors():
         for run in runs:
             if not run.ended:
-                attempts += await _attempts(client, run.run_id, task)
+                attempts += await _attempts(client, run, task)
     info, state = description.info, description.schedule.state
     return TaskDetail(
         task=task,
@@ -195,19 +197,37 @@ async def show_task(client: Client, tenant_id: str, task_id: str) -> TaskDetail:
     )
 
 
-async def _attempts(client: Client, run_id: str, task: Task) -> list[Attempt]:
-    """The one under way, if there is one just now."""
-    description = await client.get_workflow_handle(run_id).describe()
+async def _attempts(client: Client, run: RunView, task: Task) -> list[Attempt]:
+    """The one under way, or that has its time to come, if there is one just now."""
+    description = await client.get_workflow_handle(run.run_id).describe()
     found = await open_execution(client, description)
     if found is None:
-        return []
+        return await _next_attempt(client, run, task)
     return [
         Attempt(
-            run_id=run_id,
+            run_id=run.run_id,
             attempt=found.attempt,
             max_attempts=found.most if found.most > 1 else task.retry.max_attempts,
             next_at=found.due_at,
             last_failure=found.last_failure,
             progress=found.progress if found.accepted else None,
+        )
+    ]
+
+
+async def _next_attempt(client: Client, run: RunView, task: Task) -> list[Attempt]:
+    if run.status is not RunState.RETRYING or run.held:
+        return []
+    newest = await newest_of(client, run.run_id, run.temporal_run_id)
+    # An attempt that an open circuit puts off is no failed one.
+    failed = 0 if (run.waits_for or "").startswith("circuit:") else 1
+    return [
+        Attempt(
+            run_id=run.run_id,
+            attempt=run.retry_count + failed + 1,
+            max_attempts=task.retry.max_attempts,
+            next_at=newest.next_attempt,
+            last_failure=None,
+            progress=None,
         )
     ]

@@ -15,6 +15,7 @@ from starter.answer import Asked, Why
 from starter.control import describe_request
 from starter.rpc import temporal_errors
 from starter.runs import RunView, list_runs, view_of
+from starter.why_after import order_sentences, sla_sentences
 from starter.why_fire import of_absent, of_future
 from starter.why_run import ended_text, of_run
 
@@ -62,9 +63,7 @@ async def _now_or_next(asked: Asked) -> Why:
         asked.client, tenant_id=task.tenant_id, task_id=task.task_id, limit=LOOKED_AT
     )
     # A run that waits is what people ask about; one that runs comes next.
-    open_runs = sorted(
-        (run for run in runs if not run.ended), key=lambda run: run.status is RunState.RUNNING
-    )
+    open_runs = sorted((run for run in runs if not run.ended), key=_asked_about)
     if open_runs:
         answer = await of_run(asked, open_runs[0])
         if others := [run.run_id for run in open_runs[1:]]:
@@ -76,7 +75,9 @@ async def _now_or_next(asked: Asked) -> Why:
     else:
         answer = await of_future(asked, due)
     if runs:
-        answer.because.append(f"the last run, {runs[0].run_id}, ended {ended_text(asked, runs[0])}")
+        last = runs[0]
+        answer.because.append(f"the last run, {last.run_id}, ended {ended_text(asked, last)}")
+        answer.because += sla_sentences(last) + await order_sentences(asked, last.run_id)
     return answer
 
 
@@ -93,6 +94,10 @@ async def _at(asked: Asked, at: datetime) -> Why:
     if found.trigger_time > asked.now:
         return await of_future(asked, found)
     return await of_absent(asked, found)
+
+
+def _asked_about(run: RunView) -> bool:
+    return run.status in (RunState.RUNNING, RunState.COMPENSATING)
 
 
 def _fire_at(asked: Asked, at: datetime) -> Due | None:

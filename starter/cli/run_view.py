@@ -9,7 +9,7 @@ from domain.sla import BREACHES, SlaStatus
 from domain.states import RunState
 from starter.cli.output import plain, print_json, print_trimmed, say, table
 from starter.cli.times import stamp, took
-from starter.runs import RunView, paused_text
+from starter.runs import RunView, waits_text
 
 STYLES = {
     RunState.SUCCESS: "green",
@@ -47,7 +47,7 @@ def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
     now = datetime.now(UTC)
     for run in runs:
         name = Text(run.run_id)
-        if why := run.reason or held_text(run):
+        if why := run.reason or waits_text(run):
             name.append(f"\n  {plain(why)}", style="dim")
         columns.add_row(
             name,
@@ -59,13 +59,6 @@ def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
             *([_sla(run)] if with_sla else []),
         )
     print_trimmed(screen, columns)
-
-
-def held_text(run: RunView) -> str:
-    """Who holds the run, since when, why; nothing for one that nobody holds."""
-    if not run.held:
-        return ""
-    return paused_text(run.pause) if run.pause else "paused"
 
 
 def _sla(run: RunView) -> Text:

@@ -96,6 +96,7 @@ async def test_a_running_run_tells_its_attempts(asking: Asking, plugin: SandboxC
     assert "attempt 1 failed at " in text(again)
     assert "BROKEN" in text(again)
     assert "; next attempt at " in text(later)
+    assert later.expected_start is not None
     assert "is being called" not in text(later)
     for run in runs:
         await control.cancel(asking.client, None, run)
