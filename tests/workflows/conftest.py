@@ -1,10 +1,11 @@
-"""One worker for all workflow tests; they keep apart by task id."""
+"""Workers for all workflow tests, one of each kind; the tests keep apart by task id."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from temporalio.client import Client
 
+from tests.admission.harness import Governed
 from tests.workflows.harness import Runs
 
 
@@ -14,3 +15,12 @@ async def runs(temporal: Client) -> AsyncIterator[Runs]:
     runs = Runs(temporal)
     async with runs.worker():
         yield runs
+
+
+@pytest.fixture(scope="session")
+async def governed(temporal: Client) -> AsyncIterator[Governed]:
+    """Starts runs that have governors, and to all of which somebody listens."""
+    governed = Governed(temporal)
+    governed.outside.listening = True
+    async with governed.working():
+        yield governed
