@@ -57,9 +57,9 @@ async def report(client: Client, tenant_id: str | None, report: ExecutionReport)
 
     A final report ends the attempt at once, for good and only once.
     Errors: `NotFound` for what is no open secret of this tenant, `Conflict` with `ALREADY_ENDED` or
-    `OLD_ATTEMPT` for what came too late, `Refused` for progress that is too large.
+    `OLD_ATTEMPT` for what came too late, `Refused` for progress that is too large, or no text.
     """
-    _check_progress(report)
+    _check(report)
     run_id, compensates = run_of_key(report.run_id)
     parsed = parse_run_id(run_id)
     if parsed is None or (tenant_id and parsed.tenant_id != tenant_id):
@@ -193,8 +193,14 @@ def _answer(status: Literal["SUCCESS", "FAILED"], report: ExecutionReport) -> An
     )
 
 
-def _check_progress(report: ExecutionReport) -> None:
-    if len(json.dumps(report.progress).encode()) > MAX_PROGRESS_BYTES:
+def _check(report: ExecutionReport) -> None:
+    """Errors: `Refused` for what Temporal could not keep."""
+    try:
+        report.model_dump_json()
+        size = len(json.dumps(report.progress, ensure_ascii=False).encode())
+    except ValueError as error:
+        raise Refused(f"the report is not valid Unicode: {str(error)[:200]}") from error
+    if size > MAX_PROGRESS_BYTES:
         raise Refused(
             f"the progress is larger than {MAX_PROGRESS_BYTES} bytes: report a summary of it"
         )

@@ -207,11 +207,14 @@ async def test_a_reported_result_has_the_limit_of_an_answer(executions: Executio
 
 
 async def test_progress_has_a_limit(executions: Executions) -> None:
-    """What Temporal would keep with the run is to be short; the limit is named."""
+    """What Temporal would keep with the run is to be short, and text; the limit is named."""
     run = await executions.start()
     told = await run.accepted()
     with pytest.raises(Refused, match=str(MAX_PROGRESS_BYTES)):
         await told.report(0, progress="x" * MAX_PROGRESS_BYTES)
+    for field in ("progress", "result", "message"):  # half of a character
+        with pytest.raises(Refused, match="Unicode"):
+            await told.report(0, **{field: "\ud800"})
     await told.report(0, "SUCCESS")
     await run.end()
 
