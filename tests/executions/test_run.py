@@ -89,7 +89,7 @@ async def test_a_short_call_may_be_accepted_too(runs: Runs) -> None:
 async def test_a_silent_plugin_is_called_again(runs: Runs) -> None:
     """Its first attempt is over, and it hears so when it speaks again."""
     run, handle = await runs.start(
-        heartbeat_timeout="1s", retry={"max_attempts": 2, "initial_interval": "100ms"}
+        heartbeat_timeout="2s", retry={"max_attempts": 2, "initial_interval": "100ms"}
     )
     first = await run.accepted(1)
     second = await run.accepted(2)

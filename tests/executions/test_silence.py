@@ -21,7 +21,7 @@ from worker.build import workflow_runner
 
 async def test_a_plugin_that_says_nothing_more_loses_its_attempt(executions: Executions) -> None:
     """After the heartbeat timeout; what is known of it says that it had been accepted."""
-    run = await executions.start(heartbeat=1)
+    run = await executions.start(heartbeat=2)
     told = await run.accepted()
     end = await run.end()
     assert end.code == "TIMEOUT_HEARTBEAT"
@@ -31,11 +31,11 @@ async def test_a_plugin_that_says_nothing_more_loses_its_attempt(executions: Exe
 
 
 async def test_each_report_of_progress_is_a_heartbeat(executions: Executions) -> None:
-    """An execution three times as long as the heartbeat timeout lives by what it reports."""
-    run = await executions.start(heartbeat=1)
+    """An execution twice as long as the heartbeat timeout lives by what it reports."""
+    run = await executions.start(heartbeat=2)
     told = await run.accepted()
     for sequence in range(10):
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.45)
         assert await told.outcome(sequence) == "taken"
     await told.report(10, "SUCCESS")
     assert (await run.end()).result
@@ -99,22 +99,19 @@ async def test_the_acceptance_is_not_lost_to_a_heartbeat(executions: Executions)
 
     executions.server.answer = answer
     runs = await asyncio.gather(*(executions.start(heartbeat=3) for _ in range(20)))
-    for run in runs:
-        told = await run.accepted()
-        await told.report(7, progress="kept")
+    tolds = await asyncio.gather(*(run.accepted() for run in runs))
+    await asyncio.gather(*(told.report(7, progress="kept") for told in tolds))
 
     async def kept() -> list[int]:
-        described = [await run.handle.describe() for run in runs]
+        described = await asyncio.gather(*(run.handle.describe() for run in runs))
         found = [await open_execution(executions.client, one) for one in described]
         return [one.progress.sequence for one in found if one and one.progress]
 
     for _ in range(3):
         assert await kept() == [7] * 20
         await asyncio.sleep(0.3)
-    for run in runs:
-        told = await run.told()
-        await told.report(8, "SUCCESS")
-        assert (await run.end()).result
+    await asyncio.gather(*(told.report(8, "SUCCESS") for told in tolds))
+    assert all([(await run.end()).result for run in runs])
 
 
 async def test_the_202_may_have_any_body(executions: Executions) -> None:
