@@ -62,9 +62,10 @@ class Face:
         self._status = state
         self._upsert([sa.TASK_STATUS.value_set(state), *self._place(None, None)])
 
-    def service_level(self, status: SlaStatus) -> None:
-        """A deadline has passed, or is about to."""
-        self._upsert([sa.SLA_STATUS.value_set(status)])
+    def service_level(self, status: SlaStatus | None) -> None:
+        """A deadline has passed, or is about to; None: nobody is to see any of it."""
+        key = sa.SLA_STATUS
+        self._upsert([key.value_set(status) if status else key.value_unset()])
 
     def settled(
         self,

@@ -460,8 +460,8 @@ class TaskRun:
         """Tell who is to be told of the end: whoever looks after breaches, and who listens."""
         if self._level:
             await self._level.finish()
-        if notices:
-            await raise_all(self._task.tenant_id, notices)
+        if notices and not await raise_all(self._task.tenant_id, notices) and self._level:
+            self._face.service_level(None)
         if self._changes.untold() and (not self._changes.undecided or recovers()):
             await self._changes.publish()
 
@@ -482,11 +482,12 @@ class TaskRun:
             self._breach = breach
             self._story.cancel()
 
-    def _seed(self, cause: str) -> WorkOrderSeed:
+    def _seed(self, cause: str, error_code: str | None = None) -> WorkOrderSeed:
         """A work order about the run as it is now."""
+        own = [failure.error_code for failure in self._failures if not failure.compensation]
         return WorkOrderSeed(
             plugin_id=self._task.plugin_id,
-            error_code=self._failures[-1].error_code if self._failures else None,
+            error_code=error_code or (own[-1] if own else None),
             cause=cause,
             attempts=list(self._failures),
             trace_id=trace_id(workflow.info().workflow_id, workflow.info().run_id),
@@ -512,7 +513,7 @@ class TaskRun:
                     severity=self._task.sla.severity if self._task.sla else "medium",
                     message=message,
                 ),
-                work_order=self._seed(message),
+                work_order=self._seed(message, outcome.error_code),
             )
         ]
 
