@@ -7,9 +7,18 @@ T = 1_795_000_000.0
 CODE = "PLUGIN_TIMEOUT"
 
 
-def circuit(state: CircuitState, changed_at: float, **fields: float) -> CircuitBrief:
+def circuit(
+    state: CircuitState, changed_at: float, *, retry_at: float | None = None, until: float = 0.0
+) -> CircuitBrief:
     """What a breaker says."""
-    return CircuitBrief(plugin_id="p", state=state, since=T, changed_at=changed_at, **fields)
+    return CircuitBrief(
+        plugin_id="p",
+        state=state,
+        since=T,
+        changed_at=changed_at,
+        retry_at=retry_at,
+        counting_until=until,
+    )
 
 
 def test_successes_alone_are_never_due() -> None:
@@ -24,7 +33,7 @@ def test_successes_alone_are_never_due() -> None:
 def test_successes_are_due_while_a_breaker_counts() -> None:
     """Failures of others may open the circuit, and do not when most calls go well."""
     calls = PluginCalls()
-    calls.adopt(circuit(CircuitState.CLOSED, T, counting_until=T + 60), T)
+    calls.adopt(circuit(CircuitState.CLOSED, T, until=T + 60), T)
     calls.note("a", None, T + 1)
     assert calls.due_at(T + 1) is not None
     assert calls.due_at(T + 61) is None
