@@ -19,10 +19,10 @@ _PAGE = 50
 _MOST_PAGES = 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Newest:
-    """`pause`: as it was last asked for, None after a resume. `next_attempt`: when it is due, or
-    was, as the newest timer for one says.
+    """`pause`: as it was last asked for, None after a resume. `next_attempt`: when it is due, of a
+    run that waits for it just now.
     """
 
     pause: PauseInput | None = None
@@ -31,22 +31,32 @@ class Newest:
 
 async def newest_of(client: Client, run_id: str, temporal_run_id: str) -> Newest:
     """Of an open run. Errors: `RPCError`."""
-    pause: PauseInput | None = None
-    next_attempt: datetime | None = None
+    newest, over = Newest(), set[str]()
+    signalled = timed = False
     async for event in _backwards(client, run_id, temporal_run_id):
-        if event.event_type == EventType.EVENT_TYPE_TIMER_STARTED and next_attempt is None:
-            if await _summary(client, event) == NEXT_ATTEMPT:
-                started = event.timer_started_event_attributes
-                at = event.event_time.ToDatetime(tzinfo=UTC)
-                next_attempt = at + started.start_to_fire_timeout.ToTimedelta()
-        elif event.event_type == EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED:
-            signal = event.workflow_execution_signaled_event_attributes
-            if signal.signal_name == PAUSE:
-                asked = await client.data_converter.decode(signal.input.payloads, [PauseInput])
-                pause = asked[0]
-            if signal.signal_name in (PAUSE, RESUME):
-                break
-    return Newest(pause, next_attempt)
+        match event.event_type:
+            case EventType.EVENT_TYPE_TIMER_FIRED:
+                over.add(event.timer_fired_event_attributes.timer_id)
+            case EventType.EVENT_TYPE_TIMER_CANCELED:
+                over.add(event.timer_canceled_event_attributes.timer_id)
+            case EventType.EVENT_TYPE_TIMER_STARTED if not timed:
+                timed = await _summary(client, event) == NEXT_ATTEMPT
+                if timed and event.timer_started_event_attributes.timer_id not in over:
+                    newest.next_attempt = _ends_at(event)
+            case EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED if not signalled:
+                signal = event.workflow_execution_signaled_event_attributes
+                signalled = signal.signal_name in (PAUSE, RESUME)
+                if signal.signal_name == PAUSE:
+                    asked = await client.data_converter.decode(signal.input.payloads, [PauseInput])
+                    newest.pause = asked[0]
+        if signalled and timed:
+            break
+    return newest
+
+
+def _ends_at(event: HistoryEvent) -> datetime:
+    length = event.timer_started_event_attributes.start_to_fire_timeout.ToTimedelta()
+    return event.event_time.ToDatetime(tzinfo=UTC) + length
 
 
 async def _summary(client: Client, event: HistoryEvent) -> str | None:
