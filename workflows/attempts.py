@@ -91,6 +91,7 @@ class Calls:
             )
         except FailureError as error:
             if is_cancelled_exception(error):
+                await shielded(self._cancel(request.attempt))
                 raise asyncio.CancelledError from error
             raise
 
