@@ -2,14 +2,12 @@
 
 from datetime import timedelta
 
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.answers import Failure
 from domain.events_out import Published
+from domain.recovery import LONGEST_RETRY_AFTER
 from domain.run import AttemptDetails
-
-LONGEST_RETRY_AFTER = timedelta(hours=1)
-"""A plugin may ask for more patience than the task's policy, but not for ever."""
 
 LONGEST_CAPACITY_WAIT = timedelta(minutes=5)
 """A run that waits for capacity is late already: a service that recovers should be met soon."""
@@ -46,6 +44,8 @@ def attempt_failed(
         type=code,
         non_retryable=not retryable,
         next_retry_delay=None if counted else wait,
+        # Logged by us in one line; the SDK would add a stack trace of its own for each.
+        category=ApplicationErrorCategory.BENIGN,
     )
 
 

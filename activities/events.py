@@ -19,6 +19,7 @@ from domain.cloud_event import Event, event_of
 from domain.delivery import TAKE, Deliver, Delivered, DeliveryStart, Owed
 from domain.events_out import Published, RunChanges, StateChange
 from domain.ids import delivery_id, recovery_queue
+from domain.recovery import LONGEST_RETRY_AFTER
 from shared.metrics import EventMetrics
 from shared.sinks import LiveSinks, ReadySink
 
@@ -27,8 +28,6 @@ log = structlog.get_logger(__name__)
 SHORTEST_DELAY = timedelta(milliseconds=100)
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(minutes=5)
 """Between the tries of a delivery, doubled each time; shorter when its time is nearly over."""
-LONGEST_RETRY_AFTER = timedelta(hours=1)
-"""A sink may ask for more patience than that delay, but not for ever."""
 UNKNOWN_FOR = timedelta(minutes=10)
 """How long a sink may be unknown to a worker, whose file may be older than that of another."""
 MOST_AT_ONCE = 100

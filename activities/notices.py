@@ -18,7 +18,6 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from activities.answers import RETRYABLE_4XX, Failure, parsed, read_body, retry_after
-from activities.errors import LONGEST_RETRY_AFTER
 from activities.heartbeats import heartbeats
 from activities.plugin import FlagsOf
 from activities.streaks import find_streak
@@ -36,7 +35,8 @@ from domain.notices import (
     Raised,
     RaiseInput,
 )
-from domain.streak import streak_breach_id
+from domain.recovery import LONGEST_RETRY_AFTER
+from domain.streak import RUNS_MEMO, RUNS_TOLD, Ask, Streak, decide, streak_breach_id
 from domain.trace import trace_id, traceparent
 from domain.work_orders import ORDER_MEMO, WorkOrderRow
 from shared.calls import is_missing
@@ -146,29 +146,17 @@ class NoticeActivities:
             )
             if streak is None:
                 return Looked()
-            count = len(streak.runs)
-            for name in streak.earlier:
-                known = streak_breach_id(breach.tenant_id, breach.task_id, name)
-                if await self._is_known(notice_id(known)):
-                    return Looked(runs=count)
-            told = streak_breach_id(breach.tenant_id, breach.task_id, streak.after)
-            named = ", ".join(run.run_id for run in streak.runs[-MOST_NAMED:])
-            notice = NoticeInput(
-                breach=breach.model_copy(
-                    update={
-                        "breach_id": told,
-                        "kind": BreachKind.CONSECUTIVE,
-                        "expected_by": None,
-                        "message": f"{count} runs in a row broke their SLA, the last of them "
-                        f"{named}",
-                    }
-                ),
-                trace_id=request.trace_id,
-            )
-            await self._start(notice)
-        return Looked(runs=count, announced=told)
+            count, known = len(streak.runs), dict[str, frozenset[str] | None]()
+            while isinstance(step := decide(streak, known), Ask):
+                known[step.name] = await self._announced(breach, step.name)
+            if step is None:
+                return Looked(runs=count)
+            notice = _streak_notice(request, streak, step.name)
+            runs = [run.run_id for run in streak.runs[-RUNS_TOLD:]]
+            await self._start(notice, memo={RUNS_MEMO: runs})
+        return Looked(runs=count, announced=notice.breach.breach_id)
 
-    async def _start(self, notice: NoticeInput) -> None:
+    async def _start(self, notice: NoticeInput, memo: dict[str, Any] | None = None) -> None:
         """Have it told; whether it is new is known, and only then is it counted."""
         breach = notice.breach
         try:
@@ -179,6 +167,7 @@ class NoticeActivities:
                 task_queue=self._queue,
                 # With the default for one that is open, which is an error as well.
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                memo=memo,
                 static_summary=f"{breach.kind} of {breach.tenant_id}/{breach.task_id}",
             )
         except WorkflowAlreadyStartedError:
@@ -222,8 +211,11 @@ class NoticeActivities:
             update={"cause": row.cause, "error_code": row.error_code, "due_at": row.due_at}
         )
 
-    async def _is_known(self, workflow_id: str) -> bool:
-        return await self._describe(workflow_id) is not None
+    async def _announced(self, breach: Breach, name: str) -> frozenset[str] | None:
+        """The runs of a streak that was announced under a name."""
+        told = streak_breach_id(breach.tenant_id, breach.task_id, name)
+        found = await self._describe(notice_id(told))
+        return frozenset((await found.memo()).get(RUNS_MEMO, ())) if found else None
 
     async def _describe(self, workflow_id: str) -> WorkflowExecutionDescription | None:
         try:
@@ -250,6 +242,18 @@ def _with_links(notice: NoticeInput) -> NoticeInput:
             }
         )
     return notice.model_copy(update={"trace_id": trace, "work_order": seed})
+
+
+def _streak_notice(request: LookInput, streak: Streak, name: str) -> NoticeInput:
+    breach = request.breach
+    named = ", ".join(run.run_id for run in streak.runs[-MOST_NAMED:])
+    told = {
+        "breach_id": streak_breach_id(breach.tenant_id, breach.task_id, name),
+        "kind": BreachKind.CONSECUTIVE,
+        "expected_by": None,
+        "message": f"{len(streak.runs)} runs in a row broke their SLA, the last of them {named}",
+    }
+    return NoticeInput(breach=breach.model_copy(update=told), trace_id=request.trace_id)
 
 
 def _body(request: NotifyInput) -> dict[str, JsonValue]:

@@ -15,7 +15,7 @@ from domain.task import Overlap, Retry, Task
 LONG_BACKOFF = timedelta(seconds=30)
 """A run that waits this long for its next attempt gives back what it holds, and asks again."""
 LONGEST_RETRY_AFTER = timedelta(hours=1)
-"""A plugin may ask for more patience than the task's policy, but not for ever."""
+"""A plugin, service or sink may ask for more patience than policy has, but not for ever."""
 LEAST_WAIT = timedelta(milliseconds=100)
 LONGEST_SHORT = timedelta(seconds=5)
 """Calls with no longer a timeout are made within the run's own workflow task."""

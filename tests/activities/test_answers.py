@@ -8,7 +8,7 @@ from email.utils import format_datetime
 import pytest
 
 from activities.answers import MAX_ANSWER_BYTES, MAX_RESULT_BYTES
-from activities.errors import LONGEST_RETRY_AFTER
+from domain.recovery import LONGEST_RETRY_AFTER
 from domain.states import RunState
 from tests.activities.conftest import Caller
 from tests.activities.server import Answer, drip, http, ok, raw, reset
