@@ -1,12 +1,12 @@
-"""Which runs of a task form a streak of breaches, and what that streak is called.
+"""Which runs of a task form a streak of breaches, what that is called, and whether it was told.
 
 Pure: rows are arguments. A streak is a number of runs in order of their trigger times that broke
-their SLA, with none between them that ended well. Runs that are not judged yet are no rows, so the
-name of a streak may change when one of them ends well in front of it: the names that it had before
-are known too, so that it is announced once.
+their SLA, with none between them that ended well. Runs that are not judged yet are no rows. When
+one of them ends well, it may part a streak or give it another name: so each announcement says
+which runs it was about, and a streak that has one of them was announced.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,6 +14,12 @@ LEAST = 3
 """So many runs in a row are a streak."""
 FIRST = "first"
 """Stands for the run before a streak that begins with the task's first run."""
+RUNS_MEMO = "runs"
+"""Memo field of a notice of consecutive breaches: the runs that it is about."""
+RUNS_TOLD = 100
+MOST_EARLIER = 100
+"""Names that a streak may have had, at most: so many runs overlap only when a task is in trouble
+of another kind, and then it is better told twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +36,8 @@ class Judged:
 class Streak:
     """The breached runs around one, oldest first.
 
-    `after` is the run that ended well before them, or `FIRST`. `earlier` are those after which the
-    same streak may have been announced, when `after` was still open.
+    `after` is the run that ended well before them, or `FIRST`. `earlier` are those after which it
+    may have been announced, while `after` was still open.
     """
 
     runs: tuple[Judged, ...]
@@ -76,19 +82,16 @@ def _earlier(before: list[Judged], first: Judged, *, from_first: bool) -> tuple[
     """What the streak may have been called; None when the rows do not reach far enough.
 
     `before` ends with the run that it is called after now. That one, if it was open when the streak
-    began, did not part it yet from the breaches in front; unless these were a streak by themselves,
-    and are what was announced.
+    began, did not part it yet from what is in front of it.
     """
     names: list[str] = []
     at = len(before) - 1
-    while _was_open(before[at], first):
+    while _was_open(before[at], first) and len(names) < MOST_EARLIER:
         well = at - 1
         while well >= 0 and before[well].breached:
             well -= 1
         if well < 0 and not from_first:
             return None
-        if at - well - 1 >= LEAST:
-            break
         names.append(before[well].run_id if well >= 0 else FIRST)
         if well < 0:
             break
@@ -104,6 +107,49 @@ def _place(row: Judged) -> tuple[datetime, str]:
     return row.trigger_time, row.run_id
 
 
-def streak_breach_id(tenant_id: str, task_id: str, after: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Look up which runs were announced under a name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Nobody was told of this streak: tell it under this name."""
+
+    name: str
+
+
+Known = Mapping[str, frozenset[str] | None]
+"""The runs that were announced under a name; None when nothing was."""
+
+
+def decide(streak: Streak, known: Known) -> Ask | Announce | None:
+    """What to do about a streak, given what is known; None when people were told of it.
+
+    A name is taken when it was announced of other runs: they were parted from these since, by a run
+    that ended well. Then the next is `<name>/2`. What is parted after it was told is not told again
+    by its parts: runs that end well raise no notices.
+    """
+    runs = frozenset(run.run_id for run in streak.runs)
+    fresh = None
+    for after in (streak.after, *streak.earlier):
+        number, name = 1, after
+        while True:
+            if name not in known:
+                return Ask(name)
+            told = known[name]
+            if told is None:
+                break
+            if told & runs:
+                return None
+            number += 1
+            name = f"{after}/{number}"
+        fresh = fresh or name
+    return Announce(fresh or streak.after)
+
+
+def streak_breach_id(tenant_id: str, task_id: str, name: str) -> str:
     """`consecutive/<tenant>/<task>/<run before it, or "first">`: once for a streak."""
-    return f"consecutive/{tenant_id}/{task_id}/{after}"
+    return f"consecutive/{tenant_id}/{task_id}/{name}"

@@ -20,7 +20,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.attributes import WORK_ORDER
-from domain.ids import parse_run_id, run_of_work_order, work_order_id
+from domain.ids import run_of_work_order, work_order_id
 from domain.work_orders import (
     ORDER_MEMO,
     VIEW,
@@ -37,10 +37,13 @@ from domain.work_orders import (
 from shared.errors import NotFound, Refused, TaskflowError
 from starter.rpc import temporal_errors
 from starter.times import rfc3339
+from workflows import attributes as sa
 
 PATIENCE_SECONDS = 10.0
 """For a worker's answer; one that is up gives it in milliseconds."""
 
+MOST_ID = 1000
+"""Characters of an id that Temporal knows."""
 _ANSWERED_LATE = (RPCStatusCode.DEADLINE_EXCEEDED, RPCStatusCode.CANCELLED)
 Handle = WorkflowHandle[Any, WorkOrderView]
 
@@ -180,14 +183,14 @@ async def _act(
 
 async def _find(client: Client, tenant_id: str | None, named: str) -> tuple[Handle, bool]:
     """A work order by its own id or its run's, and whether it is closed. Errors: `NotFound`."""
-    run_id = run_of_work_order(named) or named
-    parsed = parse_run_id(run_id)
-    if parsed is None or (tenant_id and parsed.tenant_id != tenant_id):
-        raise NotFound(_missing(named))
-    handle: Handle = client.get_workflow_handle(work_order_id(run_id), result_type=WorkOrderView)
+    order_id = work_order_id(run_of_work_order(named) or named)
+    if len(order_id) > MOST_ID:
+        raise NotFound(_missing(named[:MOST_ID]))
+    handle: Handle = client.get_workflow_handle(order_id, result_type=WorkOrderView)
     with temporal_errors(missing=_missing(named)):
         description = await handle.describe()
-    if description.workflow_type != WORK_ORDER:
+    owner = description.typed_search_attributes.get(sa.TENANT_ID)
+    if description.workflow_type != WORK_ORDER or (tenant_id and owner != tenant_id):
         raise NotFound(_missing(named))
     # The very one that was found: another may be opened for the same run meanwhile.
     handle = client.get_workflow_handle(

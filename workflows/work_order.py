@@ -23,7 +23,7 @@ from temporalio.workflow import ChildWorkflowCancellationType, ParentClosePolicy
 
 with workflow.unsafe.imports_passed_through():
     from domain.attributes import NOTICE, TASK_RUN, WORK_ORDER
-    from domain.ids import notice_id
+    from domain.ids import notice_id, parse_run_id
     from domain.notices import NoticeInput, Severity
     from domain.run import ManualFire, TaskRunResult, TriggerKind
     from domain.states import RunState
@@ -139,6 +139,8 @@ class WorkOrder:
     @retry.validator
     def _may_retry(self, request: RetryOrder) -> None:
         self._check(Act.RETRY, request.by)
+        if parse_run_id(self._view.run_id) is None:
+            raise _refused(f"{self._view.work_order_id}: it is about no run that could run again")
 
     @workflow.update(name=Act.WAIVE.value)
     def waive(self, request: WaiveOrder) -> WorkOrderView:

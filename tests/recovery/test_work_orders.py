@@ -310,3 +310,12 @@ async def test_what_it_remembers_is_bounded(recovery: Recovery) -> None:
     assert view.notes[0].what.startswith("opened: ")
     assert view.notes[-1].what == "acknowledged it"
     assert view.breaches[0] == notice.breach
+
+
+async def test_what_is_about_no_run_is_not_retried(recovery: Recovery) -> None:
+    """A plugin that fails for everybody has a work order too; it can be resolved."""
+    notice = recovery.notice(recovery.task(), run_id=f"incident/p/{recovery.tenant}")
+    await recovery.told(notice)
+    order = recovery.order(notice.breach.run_id)
+    assert "about no run" in await order.refused(Act.RETRY)
+    assert (await order.act(Act.RESOLVE)).status is OrderState.RESOLVED
