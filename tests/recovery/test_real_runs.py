@@ -131,3 +131,21 @@ async def test_runs_that_are_late_three_times_are_a_streak(
     assert (request.body["kind"], request.body["severity"]) == ("CONSECUTIVE", "high")
     finishes = [r for r in product.sent() if r.body["kind"] == "FINISH"]
     assert len(finishes) == 3
+
+
+async def test_a_service_that_loses_its_answers_tells_each_breach_once(
+    idle: Recovery, plugin_url: str, plugin: SandboxClient
+) -> None:
+    """It did its work before the answer was lost; what it answers later is the same."""
+    notices = [idle.notice(idle.task(), kind) for kind in (BreachKind.FAILED, BreachKind.FINISH)]
+    await plugin.configure_notifications(script=["drop", "ok"])
+    settings = Settings(task_queue=idle.queue, notifications_url=plugin_url)
+    async with shared_parts(idle.client, settings) as parts, build_recovery_worker(parts):
+        for notice in notices:
+            told = await idle.told(notice)
+            view = await idle.order(notice.breach.run_id).view()
+            assert view.external_id == told.work_order_id
+    found = await plugin.notifications()
+    assert {one.breach_id: one.received for one in found.notifications} == {
+        notice.breach.breach_id: 2 for notice in notices
+    }
