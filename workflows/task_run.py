@@ -513,7 +513,7 @@ class TaskRun:
                     severity=self._task.sla.severity if self._task.sla else "medium",
                     message=message,
                 ),
-                work_order=self._seed(message, outcome.error_code),
+                work_order=self._seed(outcome.reason or "", outcome.error_code),
             )
         ]
 
