@@ -95,6 +95,16 @@ def fail(
     return step
 
 
+def fail_after(gate: asyncio.Event, code: str) -> Step:
+    """The call stays open until the gate opens, and then the attempt has failed."""
+
+    async def step(attempt: int) -> ExecuteResult:
+        await gate.wait()
+        return await fail(code)(attempt)
+
+    return step
+
+
 def circuit_open(seconds: float = 1) -> Step:
     """The plugin was not called: its circuit is open for so long."""
     return fail("PLUGIN_CIRCUIT_OPEN", retry_after=timedelta(seconds=seconds), waits=True)

@@ -48,10 +48,11 @@ async def _start_late(runs: Runs, task: Task) -> Handle:
 
 async def test_a_plugin_that_works_for_too_long_is_told_of_twice(runs: Runs) -> None:
     """A warning when most of the time is over, a breach when all of it is, while it works."""
-    task = _task(runs, take(2.5), sla=SHORT, work_order="on_breach")
+    place = Place()
+    task = _task(runs, place.stay, sla=SHORT, work_order="on_breach")
     handle = await runs.start(task)
-    await shows(handle, SlaStatus="WARNED", TaskStatus="RUNNING")
     await shows(handle, SlaStatus="FINISH_BREACHED", TaskStatus="RUNNING")
+    place.let_go()
     result = await ended(handle)
     assert isinstance(result, TaskRunResult)
     assert result.status is RunState.SUCCESS
@@ -68,6 +69,18 @@ async def test_a_plugin_that_works_for_too_long_is_told_of_twice(runs: Runs) -> 
     assert finish.work_order
     assert finish.work_order.cause == "SLA breach: it has not finished in time"
     assert finish.streak
+
+
+async def test_a_run_that_was_warned_of_can_still_meet_its_sla(runs: Runs) -> None:
+    """WARNED, while it works and at its end."""
+    place = Place()
+    task = _task(runs, place.stay, sla=DAY | {"warn_at": 0.00001}, work_order="both")
+    handle = await runs.start(task)
+    await shows(handle, SlaStatus="WARNED", TaskStatus="RUNNING")
+    place.let_go()
+    await handle.result()
+    assert await _status(handle) == "WARNED"
+    assert runs.outside.kinds(task.task_id) == ["WARNING"]
 
 
 async def test_a_run_that_is_on_time_costs_one_timer(runs: Runs) -> None:
