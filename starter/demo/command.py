@@ -4,6 +4,7 @@ import asyncio
 import shutil
 import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,8 @@ OK, FAILED, INTERRUPTED = 0, 1, 130
 STATE = Path(".taskflow")
 POLL_SECONDS = 0.5
 MANUAL_RUNS = 3
+ANNOUNCED_WITHIN = 15.0
+"""Seconds within which the work order of a run that ended has been announced."""
 LAST_RUNS = timedelta(seconds=30)
 """How long runs that are due may take to show and to end after the last moment."""
 
@@ -120,9 +123,30 @@ async def _story(stack: DevStack, scenario: Scenario, seconds: float, console: C
         runs = await _watch(client, due, until, display)
     async with SandboxClient(stack.sandbox_url or "") as sandbox:
         deliveries = await sandbox.deliveries()
+        orders = {run_id for run_id, key in due.items() if scenario.expected[key].work_order}
+        announced = await _announced(sandbox, orders)
     judged = [run for run in runs if run.trigger_time and run.trigger_time <= until]
     console.print(runs_table(judged))
-    return judge(due, judged, deliveries, scenario.expected, until, groups=scenario.groups())
+    return judge(
+        due,
+        judged,
+        deliveries,
+        scenario.expected,
+        until,
+        groups=scenario.groups(),
+        announced=announced,
+    )
+
+
+async def _announced(sandbox: SandboxClient, wanted: set[str]) -> list[str]:
+    """The runs of the work orders that were announced: that follows shortly on a run's end."""
+    end = time.monotonic() + ANNOUNCED_WITHIN
+    while True:
+        told = (await sandbox.notifications()).notifications
+        runs = [notification.run_id for notification in told if notification.work_order]
+        if wanted <= set(runs) or time.monotonic() > end:
+            return runs
+        await asyncio.sleep(POLL_SECONDS)
 
 
 async def _foresee(client: Client, seconds: float, console: Console) -> None:

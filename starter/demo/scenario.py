@@ -36,6 +36,8 @@ class Expected(BaseModel):
     attempts: int
     effects: int
     error_code: str | None = None
+    compensated: bool = False
+    work_order: bool = False
 
 
 class _ExpectedFile(BaseModel):

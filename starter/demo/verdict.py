@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
+from domain.executions import compensation_key
 from sandbox.client import Delivery
 from starter.demo.scenario import Expected, Key
 from starter.runs import RunView
@@ -45,11 +46,13 @@ def judge(
     until: datetime,
     *,
     groups: Mapping[str, frozenset[Key]] | None = None,
+    announced: Iterable[str] = (),
 ) -> Verdict:
     """Compare the runs that were due (id -> task) with those that are, and with the plugins' log.
 
     Runs that fired after `until` are not judged: the demo ends before they do. `groups`: tasks of
-    which never two runs may have been at their plugins at once, by name.
+    which never two runs may have been at their plugins at once, by name. `announced`: the runs of
+    whose work orders the notification service was told, each as often as it was.
     """
     by_id = {run.run_id: run for run in runs}
     calls: dict[str, list[Delivery]] = defaultdict(list)
@@ -60,9 +63,12 @@ def judge(
     for run in runs:
         if run.run_id not in due and run.trigger_time and run.trigger_time <= until:
             findings.append(f"not due: {run.run_id}")
+    orders = Counter(announced)
     for run_id, key in due.items():
         if run_id in by_id:
-            findings += _differences(by_id[run_id], calls[run_id], expected[key])
+            run = by_id[run_id]
+            findings += _differences(run, calls[run_id], expected[key])
+            findings += _aftermath(run, calls[compensation_key(run_id)], orders, expected[key])
     for name, tasks in (groups or {}).items():
         findings += _collisions(
             name, [c for run, key in due.items() if key in tasks for c in calls[run]]
@@ -78,6 +84,22 @@ def _differences(run: RunView, calls: Sequence[Delivery], expected: Expected) ->
         "retries": (run.retry_count, expected.attempts - 1),
         "calls": (len(calls), expected.attempts),
         "effects": (effects, expected.effects),
+    }
+    return [
+        f"{run.run_id}: {what} {found}, scripted {wanted}"
+        for what, (found, wanted) in pairs.items()
+        if found != wanted
+    ]
+
+
+def _aftermath(
+    run: RunView, undone: Sequence[Delivery], orders: Mapping[str, int], expected: Expected
+) -> list[str]:
+    """What was to follow on the run's end, and did not, or more than once."""
+    effects = len({call.effect for call in undone if call.effect is not None})
+    pairs = {
+        "compensations": (effects, int(expected.compensated)),
+        "work orders": (orders.get(run.run_id, 0), int(expected.work_order)),
     }
     return [
         f"{run.run_id}: {what} {found}, scripted {wanted}"

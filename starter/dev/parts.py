@@ -31,7 +31,8 @@ def child_environment(
             env["TEMPORAL_CONFIG_FILE"] = os.devnull
         env["TEMPORAL_ADDRESS"] = own_address
     if plugin_url:
-        env["TASKFLOW_PLUGIN_URL"] = env["TASKFLOW_CAPACITY_URL"] = plugin_url
+        for name in ("PLUGIN", "CAPACITY", "NOTIFICATIONS"):
+            env[f"TASKFLOW_{name}_URL"] = plugin_url
     return env
 
 

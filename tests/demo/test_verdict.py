@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from domain.executions import compensation_key
 from domain.ids import scheduled_run_id
 from domain.states import RunState
 from sandbox.client import Delivery
-from starter.demo.scenario import Expected
+from starter.demo.scenario import Expected, Key
 from starter.demo.verdict import judge
 from starter.runs import RunView
 
@@ -127,3 +128,31 @@ def test_finds_runs_of_a_group_that_were_under_way_at_once(gap: int, *, collides
 def test_fails_when_nothing_was_due() -> None:
     """A demo in which nothing happens has proven nothing."""
     assert not judge({}, [], [], EXPECTED, UNTIL).ok
+
+
+def test_what_follows_on_a_failure_happens_once() -> None:
+    """A compensation or a work order that is lacking, doubled or not scripted is a finding."""
+    scripted = {KEY: EXPECTED[KEY].model_copy(update={"compensated": True, "work_order": True})}
+    undone = delivery(1, 2).model_copy(update={"key": compensation_key(RUN_ID)})
+    again = undone.model_copy(update={"delivery": 2, "effect": 3})
+    run = [run_view()]
+
+    def findings(
+        calls: list[Delivery], announced: list[str], expected: dict[Key, Expected]
+    ) -> list[str]:
+        found = judge({RUN_ID: KEY}, run, calls, expected, UNTIL, announced=announced).findings
+        return [finding.removeprefix(f"{RUN_ID}: ") for finding in found]
+
+    assert findings([*CALLS, undone], [RUN_ID], scripted) == []
+    assert findings(CALLS, [], scripted) == [
+        "compensations 0, scripted 1",
+        "work orders 0, scripted 1",
+    ]
+    assert findings([*CALLS, undone, again], [RUN_ID, RUN_ID], scripted) == [
+        "compensations 2, scripted 1",
+        "work orders 2, scripted 1",
+    ]
+    assert findings([*CALLS, undone], [RUN_ID], EXPECTED) == [
+        "compensations 1, scripted 0",
+        "work orders 1, scripted 0",
+    ]
