@@ -47,6 +47,7 @@ from tests.conftest import start_temporal
 from tests.events.harness import run_of
 from tests.recovery import stories
 from tests.workflows.harness import Handle, Runs, ended, fail, skip, stay_open, succeed
+from tests.workflows.recovery_stories import RECOVERY_STORIES
 from worker.build import new_worker
 from worker.watch import build_watch_worker
 from workflows import delivery
@@ -361,6 +362,7 @@ STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "refused": _refused,
     "waited_too_long": _waited_too_long,
     "replaced": _replaced,
+    **RECOVERY_STORIES,
 }
 OTHER_STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "registry": _registry,

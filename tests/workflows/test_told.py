@@ -185,7 +185,7 @@ async def _behind(
     await place.entered(holder)
     task = governed.at(place, tenant, mutex=["m"], **fields)
     handle = await governed.go(task)
-    if "on_conflict" not in fields:
+    if let_go:
         await waiting(handle)
     if cancel:
         await handle.cancel()
