@@ -23,7 +23,7 @@ _WHY = "- why: "
 """The same of the line that says what it gave up for."""
 _FAILED = re.compile(r"- ((?:compensation, )?attempt \d+ failed.*)")
 """A line of theirs that says how an attempt ended."""
-_NEXT = re.compile(r"; next attempt at \d\d:\d\d:\d\d(?P<late>.*)")
+_NEXT = re.compile(r"; next attempt at [-\d]{10} [:\d]{8} UTC(?P<late>.*)")
 _CIRCUIT = "PLUGIN_CIRCUIT_OPEN: "
 _SILENT = "the run does not answer: is a worker running?"
 

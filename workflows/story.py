@@ -35,33 +35,34 @@ def tell(
         lines.append(f"- waits: {waiting}")
     lines += [
         f"- task: `{task.tenant_id}/{task.task_id}`, plugin `{task.plugin_id}`",
-        f"- trigger: {fire.kind}, nominal time {_utc(fire.nominal_time)}",
+        f"- trigger: {fire.kind}, nominal time {utc(fire.nominal_time)}",
     ]
     failed = [_failed(failure) for failure in failures[-MOST_FAILURES:]]
     if clock and not outcome:
-        lines.append(f"- SLA: starts by {_utc(clock.start_by)}, ends by {_utc(clock.finish_by)}")
+        lines.append(f"- SLA: starts by {utc(clock.start_by)}, ends by {utc(clock.finish_by)}")
     if waiting:
-        lines += [f"- due: {_utc(fire.trigger_time)}", *failed]
+        lines += [f"- due: {utc(fire.trigger_time)}", *failed]
         return "\n".join(lines)
     if outcome and not outcome.attempts:
-        lines.append(f"- recorded: {_utc(now)}; its plugin was not called")
+        lines.append(f"- recorded: {utc(now)}; its plugin was not called")
         return "\n".join(lines)
-    lines.append(f"- started: {_utc(started)}{_late(started - fire.trigger_time)}")
+    lines.append(f"- started: {utc(started)}{_late(started - fire.trigger_time)}")
     lines += failed
     if outcome:
         seconds = (now - started).total_seconds()
         attempts = "1 attempt" if outcome.attempts == 1 else f"{outcome.attempts} attempts"
-        lines.append(f"- ended: {_utc(now)}, after {seconds:.1f} s and {attempts}")
+        lines.append(f"- ended: {utc(now)}, after {seconds:.1f} s and {attempts}")
     return "\n".join(lines)
 
 
 def _failed(failure: FailedAttempt) -> str:
     what = "compensation, attempt" if failure.compensation else "attempt"
     text = f"`{failure.error_code}`: {failure.message[:MOST_SAID]}"
-    return f"- {what} {failure.attempt} failed at {_utc(failure.at)}: {text}"
+    return f"- {what} {failure.attempt} failed at {utc(failure.at)}: {text}"
 
 
-def _utc(at: datetime) -> str:
+def utc(at: datetime) -> str:
+    """A time as people read it."""
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 

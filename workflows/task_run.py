@@ -55,6 +55,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.pausing import Pause
     from workflows.service_level import ServiceLevel, raise_all
     from workflows.shielded import shielded
+    from workflows.story import utc
     from workflows.telling import Changes
 
 WORTH_TELLING = timedelta(seconds=5)
@@ -324,7 +325,7 @@ class TaskRun:
         if isinstance(found, GiveUp):
             return Outcome(RunState.FAILED, called, error_code=failure.code, reason=failure.message)
         late = f", {found.late}" if found.late else ""
-        self._why = f"{failure.code}: {failure.message}; next attempt at {found.at:%H:%M:%S}{late}"
+        self._why = f"{failure.code}: {failure.message}; next attempt at {utc(found.at)}{late}"
         return found
 
     async def _may_retry(self) -> bool:
