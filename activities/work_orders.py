@@ -1,11 +1,15 @@
 """What work orders have done for them."""
 
+from datetime import datetime
+
 from temporalio import activity
 from temporalio.client import Client, ScheduleActionStartWorkflow
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
-from domain.ids import schedule_id
+from domain.due import due_of
+from domain.ids import parse_run_id, schedule_id
+from domain.run import TaskRunInput
 from domain.work_orders import PREPARE_RETRY, PrepareRetry, RetryPlan
 from shared.calls import is_missing
 from shared.recovery import given_to
@@ -27,9 +31,10 @@ class WorkOrderActivities:
         """
         given = await given_to(self._client, request.run_id)
         manual = given.request.manual if given else None
+        nominal = _nominal_time(request.run_id, given.request) if given else None
         if plan := await self._registered(request):
             again = plan.request.model_copy(update={"manual": manual})
-            return plan.model_copy(update={"request": again})
+            return plan.model_copy(update={"request": again, "nominal_time": nominal})
         if given is None:
             raise ApplicationError(
                 f"neither the task {request.tenant_id}/{request.task_id} nor the run "
@@ -39,7 +44,9 @@ class WorkOrderActivities:
             )
         # As a run by hand: what the watch found of the other is not true of this one.
         again = given.request.model_copy(update={"finding": None})
-        return RetryPlan(request=again, task_queue=given.task_queue, registered=False)
+        return RetryPlan(
+            request=again, task_queue=given.task_queue, registered=False, nominal_time=nominal
+        )
 
     async def _registered(self, request: PrepareRetry) -> RetryPlan | None:
         handle = self._client.get_schedule_handle(schedule_id(request.tenant_id, request.task_id))
@@ -54,3 +61,13 @@ class WorkOrderActivities:
             return None
         weight = action.priority.fairness_weight or 1.0
         return RetryPlan(request=started_with, task_queue=action.task_queue, weight=weight)
+
+
+def _nominal_time(run_id: str, request: TaskRunInput) -> datetime | None:
+    """What a run was for: a plugin that works on "yesterday" must not take it for another day."""
+    if request.manual:
+        return request.manual.nominal_time or request.manual.at
+    parsed = parse_run_id(run_id)
+    if parsed is None or parsed.scheduled_time is None:
+        return None
+    return due_of(request.task, parsed.scheduled_time, request.jitter_seed).nominal_time

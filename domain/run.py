@@ -27,10 +27,14 @@ class TriggerKind(StrEnum):
 
 
 class ManualFire(Payload):
-    """Who asked for a run by hand, when, and with what."""
+    """A run by hand: when it was asked for, and with what.
+
+    `nominal_time`: that of the run that it repeats, if it repeats one.
+    """
 
     at: datetime
     payload: JsonValue = None
+    nominal_time: datetime | None = None
 
 
 def _lenient(task: Any) -> Any:

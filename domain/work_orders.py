@@ -244,13 +244,14 @@ class RetryPlan(Payload):
     """What a retried run is started with, but for its time.
 
     `weight`: of the tenant, for fairness. `registered`: whether it is the task as it is registered
-    now, and not as it was.
+    now, and not as it was. `nominal_time`: what the failed run was for, when that is known.
     """
 
     request: TaskRunInput
     task_queue: str
     weight: float = 1.0
     registered: bool = True
+    nominal_time: datetime | None = None
 
 
 def opened_by(request: OrderInput, order_id: str) -> WorkOrderView:

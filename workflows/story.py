@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from domain.notices import FailedAttempt
 from domain.run import Fire
 from domain.sla import SlaClock
-from domain.states import STATES, RunState
+from domain.states import STATES, RunState, is_end
 from domain.task import Task
 from workflows.outcome import Outcome
 
@@ -48,7 +48,7 @@ def tell(
         return "\n".join(lines)
     lines.append(f"- started: {utc(started)}{_late(started - fire.trigger_time)}")
     lines += failed
-    if outcome:
+    if outcome and is_end(state):
         seconds = (now - started).total_seconds()
         attempts = "1 attempt" if outcome.attempts == 1 else f"{outcome.attempts} attempts"
         lines.append(f"- ended: {utc(now)}, after {seconds:.1f} s and {attempts}")

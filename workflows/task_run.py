@@ -411,6 +411,7 @@ class TaskRun:
                 if isinstance(found, Outcome):
                     return _not_undone(outcome, found)
                 number = found.attempt
+                self._tell(outcome)
                 await workflow.sleep(
                     max(found.at - workflow.now(), timedelta(0)), summary="next attempt to undo"
                 )
@@ -564,7 +565,7 @@ def _fire_of(request: TaskRunInput) -> Fire:
         at = request.manual.at
         return Fire(
             kind=TriggerKind.MANUAL,
-            nominal_time=at,
+            nominal_time=request.manual.nominal_time or at,
             trigger_time=at,
             payload=request.manual.payload,
         )

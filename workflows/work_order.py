@@ -301,7 +301,7 @@ class WorkOrder:
 
     def _fire_of(self, plan: RetryPlan) -> ManualFire:
         payload = plan.request.manual.payload if plan.request.manual else None
-        return ManualFire(at=workflow.now(), payload=payload)
+        return ManualFire(at=workflow.now(), payload=payload, nominal_time=plan.nominal_time)
 
 
 def _attributes_of(plan: RetryPlan) -> TypedSearchAttributes:

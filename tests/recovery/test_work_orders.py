@@ -1,13 +1,14 @@
 """The life of a work order: what opens it, who may do what, and what comes of it."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from temporalio.client import WorkflowHandle
 
 from domain.notices import BreachKind, NoticeInput
-from domain.run import TaskRunResult
+from domain.run import TaskRunInput, TaskRunResult
 from domain.work_orders import (
     ANNOUNCED,
     BREACHES_KEPT,
@@ -184,7 +185,8 @@ async def retried(
 async def test_a_retry_that_succeeds_resolves_it(recovery: Recovery) -> None:
     """It is a run of the same task, with what the failed one was triggered with, and found so."""
     task = recovery.task()
-    failed = await recovery.start_run(task, payload={"day": 3})
+    at = datetime(2026, 11, 23, 2, tzinfo=UTC)
+    failed = await recovery.start_run(task, at=at, payload={"day": 3})
     await recovery.told(notice := recovery.notice(task))
     order = recovery.order(notice.breach.run_id)
     run_id, handle = await retried(recovery, order)
@@ -193,7 +195,10 @@ async def test_a_retry_that_succeeds_resolves_it(recovery: Recovery) -> None:
     assert (attributes["TaskId"], attributes["TriggerKind"]) == (task.task_id, "manual")
     history = await handle.fetch_history()
     started = history.events[0].workflow_execution_started_event_attributes
-    assert b'"day":3' in started.input.payloads[0].data
+    given = TaskRunInput.model_validate_json(started.input.payloads[0].data)
+    assert given.manual
+    assert (given.manual.payload, given.manual.nominal_time) == ({"day": 3}, at)
+    assert given.manual.at > at, "it is due now"
     await handle.signal("end", "SUCCESS")
     view = await ended(order)
     assert (view.status, view.owner) == (OrderState.RESOLVED, "ann")

@@ -136,6 +136,28 @@ async def test_a_queued_run_that_cannot_finish_is_warned_of_early(
     assert await _status(handle) == ("WARNED" if warned else "MET")
 
 
+async def test_an_sla_of_a_day_is_kept_through_days_of_back_off(skipping: Runs) -> None:
+    """Warned of, broken, and raised once each at its very time, between attempts hours apart."""
+    task = _task(
+        skipping,
+        *(fail("BUSY"), fail("BUSY"), succeed()),
+        sla=DAY,
+        retry={"max_attempts": 3, "initial_interval": "15h", "max_interval": "15h"},
+    )
+    handle = await skipping.start(task)
+    result = await ended(handle)
+    assert isinstance(result, TaskRunResult)
+    assert (result.status, result.retry_count) == (RunState.SUCCESS, 2)
+    assert timedelta(hours=30) <= timedelta(milliseconds=result.duration_ms) < timedelta(hours=31)
+    warning, finish = skipping.outside.notices[task.task_id]
+    due = finish.breach.expected_by
+    assert due
+    assert abs(finish.breach.observed_at - due) < timedelta(minutes=1)
+    before = due - warning.breach.observed_at
+    assert abs(before - timedelta(days=1) * 0.2) < timedelta(minutes=1)
+    assert await _status(handle) == "FINISH_BREACHED"
+
+
 async def test_a_late_start_is_a_breach_at_once(runs: Runs) -> None:
     """And the plugin is called nevertheless, if the task does not say otherwise."""
     task = _task(runs, succeed(), sla=DAY)
@@ -270,7 +292,7 @@ async def test_a_run_that_failed_will_not_finish_in_time(runs: Runs) -> None:
         (1, "BUSY"),
         (2, "OUT_OF_PAPER"),
     ]
-    assert (order.error_code, order.cause) == ("OUT_OF_PAPER", "OUT_OF_PAPER: it said OUT_OF_PAPER")
+    assert (order.error_code, order.cause) == ("OUT_OF_PAPER", "it said OUT_OF_PAPER")
     assert await _status(handle) == "FINISH_BREACHED"
 
 
