@@ -4,8 +4,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
 
+from shared.search_attributes import register_search_attributes
 from tests.admission.harness import Governed
+from tests.conftest import TEMPORAL_BINARY
 from tests.workflows.harness import Runs
 
 
@@ -15,6 +19,24 @@ async def runs(temporal: Client) -> AsyncIterator[Runs]:
     runs = Runs(temporal)
     async with runs.worker():
         yield runs
+
+
+@pytest.fixture(scope="session")
+async def skipping() -> AsyncIterator[Runs]:
+    """Runs on a server that skips the time in which nothing happens."""
+    async with await WorkflowEnvironment.start_time_skipping_v2(
+        dev_server_existing_path=str(TEMPORAL_BINARY),
+        dev_server_log_level="never",
+        dev_server_extra_args=[
+            "--dynamic-config-value",
+            "frontend.WorkflowTimeSkippingEnabled=true",
+        ],
+        data_converter=pydantic_data_converter,
+    ) as environment:
+        await register_search_attributes(environment.client)
+        runs = Runs(environment.client)
+        async with runs.worker():
+            yield runs
 
 
 @pytest.fixture(scope="session")

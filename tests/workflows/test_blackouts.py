@@ -1,39 +1,14 @@
 """Runs and blackouts: skipped with the reason, or put off by a durable timer, in skipped time."""
 
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-
-import pytest
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.testing import WorkflowEnvironment
 
 from domain.attributes import REASON_MEMO
 from domain.run import ManualFire, TaskRunResult
 from domain.states import RunState
-from shared.search_attributes import register_search_attributes
-from tests.conftest import TEMPORAL_BINARY
 from tests.workflows.harness import Runs, attributes_of, details_of, ended, succeed
 
 ALWAYS = {"cron": "* * * * *", "duration": "5m"}
 HALF_DAYS = {"cron": "0 0,12 * * *", "duration": "11h59m", "then": "defer"}
-
-
-@pytest.fixture(scope="module")
-async def skipping() -> AsyncIterator[Runs]:
-    """Runs on a server that skips the time in which nothing happens."""
-    async with await WorkflowEnvironment.start_time_skipping_v2(
-        dev_server_existing_path=str(TEMPORAL_BINARY),
-        dev_server_log_level="never",
-        dev_server_extra_args=[
-            "--dynamic-config-value",
-            "frontend.WorkflowTimeSkippingEnabled=true",
-        ],
-        data_converter=pydantic_data_converter,
-    ) as environment:
-        await register_search_attributes(environment.client)
-        runs = Runs(environment.client)
-        async with runs.worker():
-            yield runs
 
 
 async def test_a_run_in_a_blackout_is_skipped_with_the_reason(runs: Runs) -> None:

@@ -138,6 +138,9 @@ async def test_nothing_stops_an_undoing(runs: Runs) -> None:
     handle = await runs.start(task)
     await place.entered(handle)
     await shows(handle, TaskStatus="COMPENSATING")
+    text = await details_of(handle)
+    assert "- why: `BUSY`: it said BUSY" in text
+    assert "- ended: " not in text
     await handle.cancel()
     await handle.cancel()
     await asyncio.sleep(1)

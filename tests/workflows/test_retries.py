@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from temporalio.exceptions import ApplicationError
@@ -211,6 +212,25 @@ async def test_a_held_run_goes_on_with_its_back_off(runs: Runs) -> None:
     await handle.cancel()
     await ended(handle)
     assert len(runs.plugin.calls[task.task_id]) == 1
+
+
+async def test_a_held_run_holds_nothing_itself(governed: Governed) -> None:
+    """What a person holds in its back-off, however short that is, keeps nothing from others."""
+    tenant = new_tenant()
+    said: dict[str, Any] = {"tenant_id": tenant, "mutex": ["m"], "overlap": "allow"}
+    task = governed.script(fail("BUSY"), succeed(), lines=SLOW, **said)
+    first = await governed.go(task)
+    await governed.plugin.called(task.task_id)
+    await first.signal(PAUSE, asked_to_hold())
+    await shows(first, TaskStatus="RETRYING", WaitsFor="paused")
+    await succeeded(await governed.go(governed.script(succeed(), **said)))
+    await first.signal(RESUME)
+    result = await ended(first)
+    assert isinstance(result, TaskRunResult)
+    assert (result.status, result.retry_count) == (RunState.SUCCESS, 1)
+    calls = governed.plugin.calls[task.task_id]
+    assert calls[0].request.fence < calls[1].request.fence
+    await governed.nothing_is_left(tenant)
 
 
 async def test_a_run_that_is_to_be_held_keeps_its_call(runs: Runs) -> None:
