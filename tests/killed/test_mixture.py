@@ -1,0 +1,45 @@
+"""First calls that fail in every way there is: nearly every run recovers, with one effect."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tests.killed.mixture import Mixture
+from tests.killed.scene import Scene
+from tests.killed.storm import Storm
+
+RUNS = 200
+LEAST_SHARE = 0.97
+
+
+async def test_nearly_every_run_succeeds_whose_first_call_fails(
+    storm: Storm, measured: Callable[[str], None]
+) -> None:
+    """Unavailable, reset, cut short, not JSON, throttled, silent: one effect for each run."""
+    mixture, found = storm.mixture, storm.mixed
+    assert {tenant: wrong for tenant, wrong in found.items() if wrong} == {}
+    ended = await mixture.ended()
+    measured(f"recovery: {ended}")
+    assert ended.runs == RUNS
+    assert ended.share >= LEAST_SHARE
+
+
+@pytest.mark.soak
+async def test_nearly_every_run_succeeds_although_circuits_open_and_workers_die(
+    scene: Scene, measured: Callable[[str], None]
+) -> None:
+    """Six plugins that fail every first call, and a worker killed every few seconds."""
+    stack = scene.stack
+    await stack.staffed(2)
+    mixture = Mixture(stack, "circuits")
+    await mixture.start(RUNS, plugins_of_each=1)
+    for _ in range(5):
+        await asyncio.sleep(7)
+        stack.alive()[0].kill()
+        await stack.staffed(2)
+    found = await stack.over(*mixture.tenants, within=900)
+    assert {tenant: wrong for tenant, wrong in found.items() if wrong} == {}
+    ended = await mixture.ended()
+    measured(f"recovery with kills and circuits: {ended}")
+    assert ended.share >= LEAST_SHARE
