@@ -65,6 +65,23 @@ def test_a_collision_is_foreseen_with_what_clears_it(cli: Cli, tenant: str) -> N
 
 
 @pytest.mark.usefixtures("worker")
+def test_an_sla_that_will_break_is_foreseen(cli: Cli, tenant: str) -> None:
+    """Beside the wait stands what it breaks: a run that waits four minutes starts too late."""
+    sla = "    sla: {start_within: 2m}\n"
+    cli.ok("apply", cli.file("tasks.yaml", COLLIDING.format(tenant=tenant) + sla))
+
+    found = eventually(lambda: both_known(cli))["conflicts"]
+
+    assert [(one["kind"], one["resource"], one["tasks"][0]) for one in found] == [
+        ("mutex", "warehouse", "warehouse-sync"),
+        ("sla", "start_within", "warehouse-sync"),
+    ]
+    screen = cli.ok("forecast")
+    assert "sla" in screen
+    assert "start_within" in screen
+
+
+@pytest.mark.usefixtures("worker")
 def test_no_conflict_is_a_sentence(cli: Cli, tenant: str) -> None:
     """Of a tenant without tasks too, and a paused task does not fire."""
     assert cli.ok("forecast", "--hours", "2") == (
