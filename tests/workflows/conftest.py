@@ -1,4 +1,4 @@
-"""Workers for all workflow tests, one of each kind; the tests keep apart by task id."""
+"""A server and workers for all workflow tests, one of each kind; they keep apart by task id."""
 
 from collections.abc import AsyncIterator
 
@@ -9,8 +9,18 @@ from temporalio.testing import WorkflowEnvironment
 
 from shared.search_attributes import register_search_attributes
 from tests.admission.harness import Governed
-from tests.conftest import TEMPORAL_BINARY
+from tests.conftest import TEMPORAL_BINARY, start_temporal
 from tests.workflows.harness import Runs
+
+_EXACT = ["--dynamic-config-value", 'history.timerProcessorMaxTimeShift="1ms"']
+"""Timers fire at their time; else they may be a second late, lest servers' clocks differ."""
+
+
+@pytest.fixture(scope="session")
+async def temporal() -> AsyncIterator[Client]:
+    """A client of a server whose timers are exact: runs wait for little else."""
+    async with await start_temporal(dev_server_extra_args=_EXACT) as environment:
+        yield environment.client
 
 
 @pytest.fixture(scope="session")
@@ -28,6 +38,7 @@ async def skipping() -> AsyncIterator[Runs]:
         dev_server_existing_path=str(TEMPORAL_BINARY),
         dev_server_log_level="never",
         dev_server_extra_args=[
+            *_EXACT,
             "--dynamic-config-value",
             "frontend.WorkflowTimeSkippingEnabled=true",
         ],

@@ -122,7 +122,7 @@ class Slow(Outside):
     async def _dawdle(self) -> None:
         if not self.begun.is_set():
             self.begun.set()
-            await asyncio.sleep(2.5)
+            await asyncio.sleep(1.5)
 
     @activity.defn(name=PUBLISH_CHANGES)
     async def publish_changes(self, request: RunChanges) -> Published:

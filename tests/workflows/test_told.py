@@ -26,7 +26,7 @@ from tests.workflows.harness import (
 )
 
 QUICK = "retry: {max_attempts: 2, initial_interval: 100ms, max_interval: 100ms}"
-AGAIN: dict[str, Any] = {"retry": {"max_attempts": 2, "initial_interval": "1s"}}
+AGAIN: dict[str, Any] = {"retry": {"max_attempts": 2, "initial_interval": "300ms"}}
 UNDO: dict[str, Any] = {"compensation": {"plugin_id": "undo"}}
 ONCE: dict[str, Any] = {"retry": {"max_attempts": 1}}
 ALWAYS = [{"cron": "* * * * *", "duration": "5m"}]
@@ -231,11 +231,11 @@ async def _overtaken(governed: Governed, **fields: Any) -> Task:
 
 
 async def _overtaken_and_failed(governed: Governed) -> Task:
-    return await _overtaken(governed, queue_timeout="2s")
+    return await _overtaken(governed, queue_timeout="1s")
 
 
 async def _overtaken_and_undone(governed: Governed) -> Task:
-    return await _overtaken(governed, queue_timeout="2s", **UNDO)
+    return await _overtaken(governed, queue_timeout="1s", **UNDO)
 
 
 async def _overtaken_and_refused(governed: Governed) -> Task:
@@ -259,7 +259,7 @@ STORIES: tuple[Story, ...] = (
 @pytest.fixture
 async def listened(temporal: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Governed]:
     """Runs to all of which somebody listens, and whose back-offs are long."""
-    monkeypatch.setattr("domain.recovery.LONG_BACKOFF", timedelta(seconds=1))
+    monkeypatch.setattr("domain.recovery.LONG_BACKOFF", timedelta(seconds=0.3))
     governed = Governed(temporal)
     governed.outside.listening = True
     async with governed.working():
