@@ -7,7 +7,7 @@ from domain.states import RunState
 from starter.runs import list_runs
 from tests.killed.stack import Stack
 
-WORDS = ("503", "reset", "truncate", "garbage", "429:1", "hang")
+WORDS = ("503", "reset", "truncate", "garbage", "429:1", "hang", "slow:4")
 TENANTS = 4
 
 

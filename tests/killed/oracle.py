@@ -87,9 +87,14 @@ def each_key_has_one_effect(evidence: Evidence) -> Iterator[str]:
 
 
 def no_group_has_two_holders(evidence: Evidence) -> Iterator[str]:
-    """Of the runs of a group, one at a time is with its plugin or with what undoes it."""
+    """Of the runs of a group, one at a time is with its plugin or with what undoes it.
+
+    An old attempt that was refused counts until the next one came.
+    """
     edges: dict[str, list[tuple[datetime, int, str]]] = defaultdict(list)
-    for found in evidence.deliveries:
+    begun: dict[str, datetime] = {}
+    for found in reversed(evidence.deliveries):
+        next_at, begun[found.key] = begun.get(found.key), found.started_at
         group = evidence.groups.get(_task_of(found))
         if group is None:
             continue
@@ -98,6 +103,8 @@ def no_group_has_two_holders(evidence: Evidence) -> Iterator[str]:
             continue
         run_id = run_of_key(found.key)[0]
         end = max(found.ended_at, evidence.later.get(found.key, found.ended_at))
+        if found.outcome == "stale" and next_at:
+            end = min(end, next_at)
         # At one instant who leaves goes before who comes.
         edges[group] += [(found.started_at, 1, run_id), (end, 0, run_id)]
     for group, times in edges.items():

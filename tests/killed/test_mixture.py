@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -16,7 +17,7 @@ LEAST_SHARE = 0.97
 async def test_nearly_every_run_succeeds_whose_first_call_fails(
     storm: Storm, measured: Callable[[str], None]
 ) -> None:
-    """Unavailable, reset, cut short, not JSON, throttled, silent: one effect for each run."""
+    """Unavailable, reset, cut short, not JSON, throttled, silent, a byte at a time: one effect."""
     mixture, found = storm.mixture, storm.mixed
     assert {tenant: wrong for tenant, wrong in found.items() if wrong} == {}
     ended = await mixture.ended()
@@ -25,11 +26,21 @@ async def test_nearly_every_run_succeeds_whose_first_call_fails(
     assert ended.share >= LEAST_SHARE
 
 
+async def test_a_plugin_that_throttles_is_called_again_when_it_says(storm: Storm) -> None:
+    """Not a moment before its `Retry-After` is over."""
+    calls: dict[str, list[datetime]] = {}
+    for call in await storm.mixture.stack.sandbox.deliveries():
+        if call.plugin_id.startswith("mixture-429"):
+            calls.setdefault(call.key, []).append(call.started_at)
+    assert calls
+    assert all(second - first >= timedelta(seconds=1) for first, second in calls.values())
+
+
 @pytest.mark.soak
 async def test_nearly_every_run_succeeds_although_circuits_open_and_workers_die(
     scene: Scene, measured: Callable[[str], None]
 ) -> None:
-    """Six plugins that fail every first call, and a worker killed every few seconds."""
+    """Seven plugins that fail every first call, and a worker killed every few seconds."""
     stack = scene.stack
     await stack.staffed(2)
     mixture = Mixture(stack, "circuits")

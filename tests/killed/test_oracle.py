@@ -232,11 +232,12 @@ BAD: dict[str, tuple[Callable[[Evidence], Evidence], str]] = {
 
 
 def test_a_good_end_is_accepted() -> None:
-    """With repeats that are none: a lost answer, an old attempt that was refused."""
+    """With repeats that are none: a lost answer, old attempts that were refused."""
+    early = delivery(A, 0, 3, outcome="stale", effect=None)
     late = delivery(A, 2, 2, outcome="stale", effect=None)
     good = replace(
         GOOD,
-        deliveries=[delivery(A, 0, 2, attempt=2, fence=1002), late, delivery(B, 2, 4)],
+        deliveries=[early, delivery(A, 0.5, 2, attempt=2, fence=1002), late, delivery(B, 2, 4)],
         notifications=[notification(f"{B}/finish", 2)],
         lost={f"{B}/finish": 1},
     )

@@ -1,0 +1,79 @@
+"""Workers killed and frozen again and again, wherever that meets whom."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from domain.states import is_end
+from starter.runs import list_runs
+from tests.killed.scene import SLA
+from tests.killed.stack import DOWN, SECRET, Stack
+
+TENANTS = [f"chaos-{n}" for n in range(3)]
+SEEDS = range(3)
+KILLS = 10
+SCRIPTS = {
+    "works": {"latency": 0.7},
+    "flaky": {"script": ["503", "ok"]},
+    "loses": {"script": ["drop", "ok"], "latency": 0.2},
+    "rejects": {"script": ["reject:BROKEN"]},
+    "resets": {"script": ["reset", "truncate", "ok"]},
+    "hangs": {"script": ["hang", "ok"]},
+}
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "held": {"mutex": ["a"], "resources": {"gpu": 1}},
+    "undone": {
+        "mutex": ["b"],
+        "compensation": {"plugin_id": "undoes", "params": {}},
+        "work_order": "on_failure",
+    },
+    "timely": {"mutex": ["c"], "sla": SLA, "work_order": "both"},
+}
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_whatever_is_killed_whenever_the_oracle_has_nothing_to_say(
+    seed: int, stack: Stack, measured: Callable[[str], None]
+) -> None:
+    """Two workers, one killed or frozen every few seconds; services that lose answers."""
+    chance = random.Random(seed)  # noqa: S311 - to be the same again
+    sandbox = stack.sandbox
+    for name, knobs in SCRIPTS.items():
+        await sandbox.configure(f"{name}-{seed}", **knobs)  # type: ignore[arg-type]
+    await sandbox.configure("undoes", latency=0.2, script=["drop", "ok"])
+    await sandbox.configure_capacity(script=["drop", "ok"], latency=0.1)
+    await sandbox.configure_notifications(script=["drop", "503", "ok"], latency=0.2)
+    await sandbox.configure_sink(DOWN, secret=SECRET)
+    await stack.staffed(2)
+    tenants = [f"{tenant}-{seed}" for tenant in TENANTS]
+    for turn in range(KILLS):
+        for tenant in tenants:
+            for kind, fields in KINDS.items():
+                plugin = chance.choice(sorted(SCRIPTS))
+                task = stack.task(
+                    tenant, f"{kind}-{turn}-{plugin}", f"{plugin}-{seed}", timeout="8s", **fields
+                )
+                await stack.go(task)
+        await asyncio.sleep(chance.uniform(1, 6))
+        victim = chance.choice(stack.alive())
+        if chance.random() < 0.3:
+            victim.freeze()
+            await asyncio.sleep(chance.uniform(1, 7))
+            victim.thaw()
+        else:
+            victim.kill()
+        await stack.staffed(2)
+    await sandbox.configure_notifications(script=["ok"])
+    found = await stack.over(*tenants, within=240)
+    runs = [
+        run for name in tenants for run in await list_runs(stack.client, tenant_id=name, limit=5000)
+    ]
+    states = sorted(str(run.status) for run in runs)
+    measured(f"seed {seed}: { ({state: states.count(state) for state in states}) }")
+    assert {tenant: wrong for tenant, wrong in found.items() if wrong} == {}
+    assert all(is_end(run.status) for run in runs)
