@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from temporalio import workflow
@@ -55,6 +56,8 @@ class Admission:
         self._paused = paused
         self._run_id = workflow.info().workflow_id
         self._request: Request | None = None
+        self._asked: datetime | None = None
+        self._insists = False
         self._nudged = False
         self._reserving = False
         self._call: asyncio.Task[CapacityAnswer] | None = None
@@ -75,15 +78,24 @@ class Admission:
             return Holding()
         return Holding(request=RequestState.of(self._request), held=self.held, fence=self.fence)
 
-    async def obtain(self) -> Outcome | None:
+    async def obtain(self, *, insist: bool = False) -> Outcome | None:
         """Return when the run may go: None, or the end of a run that may not.
 
+        `insist`: wait, whatever the task says of conflicts, and stop nobody for it.
         Also None, and not `admitted`, when the run is to be held meanwhile: it waits for nothing
         then, and asks anew later.
         """
-        asked = workflow.now()
-        deadline = asked + self._task.queue_timeout
-        demand = demand_of(self._task, manual=self._manual)
+        self._insists = insist
+        now = workflow.now()
+        self._asked = self._asked or now
+        deadline = now + self._task.queue_timeout
+        demand = demand_of(self._task, manual=self._manual or insist)
+        replaces = demand.overlap is Overlap.CANCEL_RUNNING
+        if insist:
+            overlap = Overlap.QUEUE if replaces else demand.overlap
+            demand = replace(demand, on_conflict="queue", overlap=overlap)
+        # A run that comes back must not replace one that began in between.
+        asked = self._asked if replaces else now
         self._request = Request(self._run_id, demand, asked.timestamp(), deadline.timestamp())
         pause, again = FIRST_WAIT, False
         while True:
@@ -207,7 +219,7 @@ class Admission:
         if task.on_conflict == "warn":
             self._warn(f"capacity: {reason}")
             return None
-        if task.on_conflict in ("skip", "fail"):
+        if task.on_conflict in ("skip", "fail") and not self._insists:
             return outcome_of_refusal("conflict", f"capacity: {reason}", task.on_conflict)
         return found
 

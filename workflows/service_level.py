@@ -22,7 +22,7 @@ from domain.states import RunState
 from domain.task import Sla, Task
 from workflows.interfaces import expect_duration, raise_notices
 from workflows.outcome import cause_of
-from workflows.surely import surely
+from workflows.surely import at_once, surely
 
 EXPECT_WITHIN = timedelta(seconds=5)
 LATE = timedelta(seconds=1)
@@ -59,6 +59,7 @@ class ServiceLevel:
         self._raising = asyncio.Lock()
         self._changed = False
         self._over = False
+        self._late: list[asyncio.Task[bool]] = []
         self.clock = SlaClock(sla, since)
 
     def watch(self) -> None:
@@ -106,7 +107,9 @@ class ServiceLevel:
     async def finish(self) -> None:
         """Return when nothing is being raised any more."""
         async with self._raising:
-            return
+            late, self._late = self._late, []
+        for raising in late:
+            await raising
 
     def _look(self) -> None:
         self._changed = True
@@ -134,7 +137,14 @@ class ServiceLevel:
             return
         async with self._raising:
             notices = [self._notice(one) for one in due]
-            self._monitored = await raise_all(self._task.tenant_id, notices)
+            request = RaiseInput(tenant_id=self._task.tenant_id, notices=notices)
+            try:
+                self._monitored = (await at_once(raise_notices, request)).monitored
+            except FailureError as error:
+                if is_cancelled_exception(error):
+                    raise
+                # The run goes on meanwhile, and waits for it only at its end.
+                self._late.append(asyncio.create_task(raise_all(self._task.tenant_id, notices)))
         if not self._monitored or self._over:
             return
         if status := self.clock.status():

@@ -13,23 +13,32 @@ Result = TypeVar("Result")
 
 WITHIN = timedelta(seconds=8)
 """Shorter than a workflow task may take."""
-AT_ONCE = RetryPolicy(maximum_attempts=2)
+TWICE = RetryPolicy(maximum_attempts=2)
 GIVEN_UP_AFTER = timedelta(hours=24)
 LONGEST_PAUSE = timedelta(minutes=1)
+
+
+async def at_once(
+    activity: Callable[[Request], Coroutine[Any, Any, Result]], request: Request
+) -> Result:
+    """Its result, as a local activity: one event, but the workflow task stays open meanwhile.
+
+    Errors: `FailureError` after two tries, or when whoever waits is cancelled.
+    """
+    return await workflow.execute_local_activity(
+        activity, request, start_to_close_timeout=WITHIN, retry_policy=TWICE
+    )
 
 
 async def surely(
     activity: Callable[[Request], Coroutine[Any, Any, Result]], request: Request, summary: str
 ) -> Result:
-    """Its result: as a local activity, and when that fails as an ordinary one, for a day.
+    """Its result: at once, and when that fails as an ordinary activity, for a day.
 
-    A local activity costs one event, but it keeps the workflow task open while it is repeated.
     Errors: `ActivityError` after that day; `FailureError` when whoever waits is cancelled.
     """
     try:
-        return await workflow.execute_local_activity(
-            activity, request, start_to_close_timeout=WITHIN, retry_policy=AT_ONCE
-        )
+        return await at_once(activity, request)
     except FailureError as error:
         if is_cancelled_exception(error):
             raise

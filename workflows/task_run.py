@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -22,15 +21,13 @@ with workflow.unsafe.imports_passed_through():
     from domain.notices import (
         Breach,
         BreachKind,
-        FailedAttempt,
         NoticeInput,
         WorkOrderSeed,
         breach_id_of,
     )
-    from domain.recovery import GiveUp, RetryAt, decide
+    from domain.recovery import RetryAt
     from domain.run import (
         Fire,
-        FlagsInput,
         PauseInput,
         TaskRunInput,
         TaskRunResult,
@@ -43,11 +40,10 @@ with workflow.unsafe.imports_passed_through():
     from workflows.admission import Admission
     from workflows.attempts import Calls, recovers
     from workflows.face import PAUSED, Face, duration_ms, said
-    from workflows.interfaces import read_flags
+    from workflows.failures import Failures
     from workflows.outcome import (
         Outcome,
-        failure_of_error,
-        has_details,
+        cause_of,
         outcome_of_error,
         outcome_of_result,
         published_of,
@@ -55,13 +51,12 @@ with workflow.unsafe.imports_passed_through():
     from workflows.pausing import Pause
     from workflows.service_level import ServiceLevel, raise_all
     from workflows.shielded import shielded
-    from workflows.story import utc
     from workflows.telling import Changes
+    from workflows.undoing import not_undone
+    from workflows.undoing import undo as undo_run
 
 WORTH_TELLING = timedelta(seconds=5)
 """A wait that is longer is told to who listens before it begins."""
-MOST_EVIDENCE = 20
-FLAGS_WITHIN = timedelta(seconds=5)
 
 
 @workflow.defn(name=TASK_RUN)
@@ -78,10 +73,7 @@ class TaskRun:
         self._state = RunState.PENDING
         self._attempt = 0
         self._not_before: datetime | None = None
-        self._patience: datetime | None = None
-        self._why = ""
-        self._waits_for: str | None = None
-        self._failures: list[FailedAttempt] = []
+        self._failures = Failures(self._task, [], plugin_id=self._task.plugin_id)
         self._story: asyncio.Task[Outcome] | None = None
         self._breach: str | None = None
         self._face = Face(self._task)
@@ -290,63 +282,17 @@ class TaskRun:
             if not recovers():
                 return outcome_of_error(error, self._task.retry.max_attempts)
             self._changes.told(published_of(error), untold)
-            found = await self._failed(error, number)
-            waits = isinstance(found, RetryAt) and found.attempt == number
-            self._waits_for = f"circuit:{self._task.plugin_id}" if waits else None
+            finish_by = self._level.clock.finish_by if self._level else None
+            found = await self._failures.after(error, number, finish_by)
+            self._attempt = self._failures.called
             return found
         self._changes.told(result.published, untold)
         return outcome_of_result(result)
 
-    async def _failed(
-        self, error: FailureError, number: int, *, compensation: bool = False
-    ) -> Outcome | RetryAt:
-        """Another attempt, or the end."""
-        failure = failure_of_error(error, number)
-        if not has_details(error):
-            failure = replace(failure, retries=await self._may_retry())
-        now = workflow.now()
-        called = number
-        if failure.waits:
-            called = number - 1
-            if not compensation:
-                self._attempt = called
-            self._patience = self._patience or now + self._task.queue_timeout
-        else:
-            self._patience = None
-            self._failures.append(failure.evidence(now, compensation=compensation))
-            del self._failures[:-MOST_EVIDENCE]
-        found = decide(
-            failure,
-            self._task.retry,
-            now=now,
-            finish_by=self._level.clock.finish_by if self._level else None,
-            patience=self._patience,
-        )
-        if isinstance(found, GiveUp):
-            return Outcome(RunState.FAILED, called, error_code=failure.code, reason=failure.message)
-        late = f", {found.late}" if found.late else ""
-        self._why = f"{failure.code}: {failure.message}; next attempt at {utc(found.at)}{late}"
-        return found
-
-    async def _may_retry(self) -> bool:
-        """Whether the flag `task-retry-queue` is on, asked when no attempt could say so."""
-        try:
-            flags = await workflow.execute_local_activity(
-                read_flags,
-                FlagsInput(tenant_id=self._task.tenant_id),
-                start_to_close_timeout=FLAGS_WITHIN,
-                retry_policy=RetryPolicy(maximum_attempts=3),
-            )
-        except FailureError as error:
-            if is_cancelled_exception(error):
-                raise
-            return True
-        return flags.task_retry_queue
-
     async def _back_off(self, retry: RetryAt) -> None:
         """Make known that and why the run waits; a long wait keeps nothing from others."""
         self._not_before = retry.at
-        self._move(RunState.RETRYING, reason=self._why)
+        self._move(RunState.RETRYING, reason=self._failures.why)
         self._show_back_off()
         if retry.at - workflow.now() >= WORTH_TELLING:
             await self._changes.publish()
@@ -354,15 +300,15 @@ class TaskRun:
             await self._admission.give_back()
 
     def _show_back_off(self) -> None:
-        self._tell(waiting=self._why)
-        self._face.waiting(self._state, self._fire, waits_for=self._waits_for)
+        self._tell(waiting=self._failures.why)
+        self._face.waiting(self._state, self._fire, waits_for=self._failures.waits_for)
 
     def _refused(self, refused: Outcome) -> Outcome:
         """Not admitted; a run that was under way already has failed by that."""
         if not self._has_started:
             return refused
-        last = self._failures[-1] if self._failures else None
-        message = last.message if last else self._why
+        last = self._failures.of_the_run()
+        message = last.message if last else self._failures.why
         return Outcome(
             RunState.FAILED,
             self._attempt,
@@ -374,6 +320,10 @@ class TaskRun:
         """What a cancellation, or a failure of Temporal's own, makes of the run."""
         if isinstance(error, ActivityError) and not recovers():
             return outcome_of_error(error, self._task.retry.max_attempts)
+        if isinstance(error, FailureError) and not is_cancelled_exception(error):
+            return Outcome(
+                RunState.FAILED, self._attempt, error_code="INTERNAL", reason=str(cause_of(error))
+            )
         if self._breach:
             reason = f"SLA breach: {self._breach}"
         elif self._admission and (newer := self._admission.stopped_by):
@@ -392,32 +342,30 @@ class TaskRun:
         undone = outcome.state in (RunState.FAILED, RunState.CANCELLED)
         if undo is None or not undone or not self._attempt:
             return outcome
-        self._patience = None
+        if refused := await self._regain():
+            return not_undone(outcome, refused)
         self._move(RunState.COMPENSATING, reason=outcome.reason)
         self._face.moved(self._state)
         self._tell(outcome)
-        calls = Calls(
-            task, self._fire, plugin_id=undo.plugin_id, params=undo.params, compensates=True
+        plugin_id = undo.plugin_id
+        return await undo_run(
+            outcome,
+            Calls(task, self._fire, plugin_id=plugin_id, params=undo.params, compensates=True),
+            Failures(task, self._failures.seen, plugin_id=plugin_id, compensation=True),
+            self._changes,
+            fence=self._admission.fence if self._admission else 0,
+            plugin_id=plugin_id,
+            tell=lambda: self._tell(outcome),
         )
-        number = 1
-        while True:
-            fence = self._admission.fence if self._admission else 0
-            untold = self._changes.untold()
-            try:
-                result = await calls.call(number, fence, untold)
-            except FailureError as error:
-                self._changes.told(published_of(error), untold)
-                found = await self._failed(error, number, compensation=True)
-                if isinstance(found, Outcome):
-                    return _not_undone(outcome, found)
-                number = found.attempt
-                self._tell(outcome)
-                await workflow.sleep(
-                    max(found.at - workflow.now(), timedelta(0)), summary="next attempt to undo"
-                )
-                continue
-            self._changes.told(result.published, untold)
-            return _undone(outcome, outcome_of_result(result), undo.plugin_id)
+
+    async def _regain(self) -> Outcome | None:
+        """Be admitted again to undo what was done under a lock that was given back meanwhile."""
+        while self._admission and not self._admission.admitted:
+            if self._pause.wanted:
+                await self._be_held()
+            if refused := await self._admission.obtain(insist=True):
+                return refused
+        return None
 
     def _settle(self, outcome: Outcome) -> tuple[TaskRunResult, list[NoticeInput]]:
         """Make the end known: search attributes, the reason, the story; and what to raise."""
@@ -465,7 +413,7 @@ class TaskRun:
         if notices and not await raise_all(self._task.tenant_id, notices) and self._level:
             self._face.service_level(None)
         if self._changes.untold() and (not self._changes.undecided or recovers()):
-            await self._changes.publish()
+            await self._changes.publish(at_the_end=True)
 
     def _begin_service_level(self) -> None:
         if self._task.sla:
@@ -486,12 +434,12 @@ class TaskRun:
 
     def _seed(self, cause: str, error_code: str | None = None) -> WorkOrderSeed:
         """A work order about the run as it is now."""
-        own = [failure.error_code for failure in self._failures if not failure.compensation]
+        last = self._failures.of_the_run()
         return WorkOrderSeed(
             plugin_id=self._task.plugin_id,
-            error_code=error_code or (own[-1] if own else None),
+            error_code=error_code or (last.error_code if last else None),
             cause=cause,
-            attempts=list(self._failures),
+            attempts=list(self._failures.seen),
             trace_id=trace_id(workflow.info().workflow_id, workflow.info().run_id),
         )
 
@@ -536,27 +484,9 @@ class TaskRun:
             self._started,
             outcome=outcome,
             waiting=waiting,
-            failures=self._failures,
+            failures=self._failures.seen,
             clock=self._level.clock if self._level else None,
         )
-
-
-def _undone(outcome: Outcome, result: Outcome, plugin_id: str) -> Outcome:
-    """The end of a run whose compensation was answered."""
-    if result.state is not RunState.SUCCESS:
-        return _not_undone(outcome, result)
-    reason = f"{outcome.reason}; compensated by {plugin_id}"
-    cancelled = outcome.state is RunState.CANCELLED
-    state = RunState.CANCELLED if cancelled else RunState.COMPENSATED
-    return replace(outcome, state=state, reason=reason, compensation=result.result)
-
-
-def _not_undone(outcome: Outcome, failed: Outcome) -> Outcome:
-    """The end of a run whose compensation failed too: somebody has to look at what is left."""
-    why = f"{failed.error_code}: {failed.reason}" if failed.error_code else failed.reason
-    reason = f"{outcome.reason}; its compensation failed too: {why}"
-    code = outcome.error_code or "COMPENSATION_FAILED"
-    return replace(outcome, state=RunState.FAILED, error_code=code, reason=reason)
 
 
 def _fire_of(request: TaskRunInput) -> Fire:

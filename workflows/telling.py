@@ -1,5 +1,7 @@
 """State changes of a run, on their way to whoever listens."""
 
+import logging
+
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
@@ -9,7 +11,7 @@ from domain.task import Task
 from domain.trace import trace_id
 from workflows.interfaces import publish_changes
 from workflows.outcome import cause_of
-from workflows.surely import surely
+from workflows.surely import at_once, surely
 
 
 class Changes:
@@ -80,17 +82,21 @@ class Changes:
         last = up_to.changes[-1].sequence
         self._untold = [change for change in self._untold if change.sequence > last]
 
-    async def publish(self) -> None:
-        """Tell now. What stays untold is told with the next, and at the end it is an error line."""
+    async def publish(self, *, at_the_end: bool = False) -> None:
+        """Tell now. What stays untold is told with the next; at the end it is tried for a day."""
         untold = self.untold()
         if untold is None:
             return
         try:
-            published = await surely(publish_changes, untold, "tells of its moves")
+            if at_the_end:
+                published = await surely(publish_changes, untold, "tells of its moves")
+            else:
+                published = await at_once(publish_changes, untold)
         except FailureError as error:
             if is_cancelled_exception(error):
                 raise
-            workflow.logger.error(
+            workflow.logger.log(
+                logging.ERROR if at_the_end else logging.WARNING,
                 "state changes not told",
                 extra={
                     "action": "publish_failed",

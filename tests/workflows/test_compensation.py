@@ -1,6 +1,7 @@
 """`TaskRun` on a real server: undoing what a run did that failed or was stopped."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
@@ -9,7 +10,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from domain.attributes import REASON_MEMO
 from domain.run import TaskRunResult
 from domain.states import RunState
-from tests.admission.harness import Governed, Place, new_tenant, succeeded
+from tests.admission.harness import Governed, Place, new_tenant, succeeded, waiting
 from tests.workflows.harness import (
     Runs,
     Step,
@@ -18,6 +19,7 @@ from tests.workflows.harness import (
     details_of,
     ended,
     fail,
+    fail_after,
     shows,
     skip,
     stay_open,
@@ -186,3 +188,98 @@ async def test_what_was_not_called_is_not_undone(runs: Runs) -> None:
     assert result.status is RunState.CANCELLED
     assert not runs.plugin.calls[held.task_id]
     assert not runs.plugin.calls[late.task_id]
+
+
+@pytest.mark.parametrize("on_conflict", ["queue", "fail"])
+async def test_what_is_undone_is_undone_under_its_lock(
+    governed: Governed, monkeypatch: pytest.MonkeyPatch, on_conflict: str
+) -> None:
+    """A run that gave its mutex group away in a long back-off waits for it again to be undone."""
+    monkeypatch.setattr("domain.recovery.LONG_BACKOFF", timedelta(seconds=0.3))
+    tenant, place, gate = new_tenant(), Place(), asyncio.Event()
+    task = governed.script(
+        *(fail_after(gate, "BUSY"), place.stay),
+        tenant_id=tenant,
+        mutex=["m"],
+        on_conflict=on_conflict,
+        heartbeat_timeout="1s",
+        retry={"max_attempts": 2, "initial_interval": "1s"},
+        compensation={"plugin_id": "undo"},
+    )
+    first = await governed.go(task)
+    await governed.plugin.called(task.task_id)
+    second = await governed.go(governed.at(place, tenant, mutex=["m"]))
+    await waiting(second)
+    gate.set()
+    await place.entered(second)
+    await shows(first, TaskStatus="RETRYING")
+    await first.cancel()
+    await governed.holds(second, tenant=tenant)
+    await asyncio.sleep(0.5)
+    assert place.inside == [second.id]
+    place.let_go()
+    assert isinstance(await ended(first), CancelledError)
+    await succeeded(second)
+    assert place.order() == [second.id, first.id]
+    assert place.most_at_once() == 1
+    last = governed.plugin.calls[task.task_id][-1].request
+    assert last.compensates
+    assert last.fence > governed.plugin.calls[task.task_id][0].request.fence
+    await governed.nothing_is_left(tenant)
+
+
+async def test_what_cannot_have_its_lock_again_is_not_undone_and_says_so(
+    governed: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Undoing beside the new holder could break its work: somebody has to look at it instead."""
+    monkeypatch.setattr("domain.recovery.LONG_BACKOFF", timedelta(seconds=0.3))
+    tenant, place, gate = new_tenant(), Place(), asyncio.Event()
+    task = governed.script(
+        fail_after(gate, "BUSY"),
+        tenant_id=tenant,
+        mutex=["m"],
+        queue_timeout="1s",
+        retry={"max_attempts": 2, "initial_interval": "300ms"},
+        compensation={"plugin_id": "undo"},
+    )
+    first = await governed.go(task)
+    await governed.plugin.called(task.task_id)
+    second = await governed.go(governed.at(place, tenant, mutex=["m"]))
+    await waiting(second)
+    gate.set()
+    await place.entered(second)
+    error = await ended(first)
+    place.let_go()
+    assert isinstance(error, ApplicationError)
+    assert error.type == "BUSY"
+    assert "; its compensation failed too: queue_timeout: " in error.message
+    assert len(governed.plugin.calls[task.task_id]) == 1
+    await succeeded(second)
+    await governed.nothing_is_left(tenant)
+
+
+async def test_a_run_that_comes_back_does_not_replace_a_newer_one(
+    governed: Governed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `cancel_running` the newer run goes on, whatever the older one had still to try."""
+    monkeypatch.setattr("domain.recovery.LONG_BACKOFF", timedelta(seconds=0.3))
+    tenant, place, gate = new_tenant(), Place(), asyncio.Event()
+    task = governed.script(
+        *(fail_after(gate, "BUSY"), place.stay),
+        tenant_id=tenant,
+        overlap="cancel_running",
+        heartbeat_timeout="1s",
+        retry={"max_attempts": 2, "initial_interval": "2s"},
+    )
+    first = await governed.go(task)
+    await governed.plugin.called(task.task_id)
+    gate.set()
+    await shows(first, TaskStatus="RETRYING")
+    second = await governed.go(task)
+    await place.entered(second)
+    error = await ended(first)
+    assert isinstance(error, ApplicationError)
+    assert "the next attempt was not admitted: overlap: " in error.message
+    place.let_go()
+    await succeeded(second)
+    await governed.nothing_is_left(tenant)

@@ -212,8 +212,11 @@ async def _waited_too_long(governed: Governed) -> Task:
     return await _behind(governed, queue_timeout="1s", let_go=False)
 
 
-async def _overtaken(governed: Governed, **fields: Any) -> Task:
-    """A run whose mutex group is taken by another one in its back-off, for good."""
+async def _overtaken(governed: Governed, *, cancel: bool = False, **fields: Any) -> Task:
+    """A run whose mutex group is taken by another one in its back-off, until the run has ended.
+
+    `cancel`: until it was cancelled in the queue; it has to be admitted again to be undone.
+    """
     tenant, place, gate = new_tenant(), Place(), asyncio.Event()
     said: dict[str, Any] = {"tenant_id": tenant, "mutex": ["m"], "overlap": "allow"}
     await succeeded(await governed.go(governed.script(succeed(), **said)))  # its governor is up
@@ -224,8 +227,13 @@ async def _overtaken(governed: Governed, **fields: Any) -> Task:
     await waiting(second)
     gate.set()
     await place.entered(second)
-    await ended(first)
+    if cancel:
+        await shows(first, TaskStatus="QUEUED")
+        await first.cancel()
+    else:
+        await ended(first)
     place.let_go()
+    await ended(first)
     await ended(second)
     return task
 
@@ -235,7 +243,7 @@ async def _overtaken_and_failed(governed: Governed) -> Task:
 
 
 async def _overtaken_and_undone(governed: Governed) -> Task:
-    return await _overtaken(governed, queue_timeout="1s", **UNDO)
+    return await _overtaken(governed, cancel=True, **UNDO)
 
 
 async def _overtaken_and_refused(governed: Governed) -> Task:
