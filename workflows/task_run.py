@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import (
@@ -15,32 +15,26 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from domain.attributes import HOLDING, NUDGE, PAUSE, RESUME, STOP, TASK_RUN
     from domain.blackout import judge
-    from domain.due import due_of
     from domain.governor import Answer, Holding
     from domain.limits import is_governed
     from domain.notices import (
-        Breach,
-        BreachKind,
         NoticeInput,
-        WorkOrderSeed,
-        breach_id_of,
     )
     from domain.recovery import RetryAt
     from domain.run import (
-        Fire,
         PauseInput,
         TaskRunInput,
         TaskRunResult,
         TriggerKind,
-        kind_of,
     )
     from domain.states import RunState, check_move
     from domain.trace import trace_id
-    from workflows import attributes as sa
     from workflows.admission import Admission
+    from workflows.aftermath import failure_notices, seed_of
     from workflows.attempts import Calls, recovers
     from workflows.face import PAUSED, Face, duration_ms, said
     from workflows.failures import Failures
+    from workflows.firing import fire_of
     from workflows.outcome import (
         Outcome,
         cause_of,
@@ -67,7 +61,7 @@ class TaskRun:
     def __init__(self, request: TaskRunInput) -> None:
         self._task = request.task
         self._short = request.short
-        self._fire = _fire_of(request)
+        self._fire = fire_of(request)
         self._started = workflow.now()
         self._has_started = False
         self._state = RunState.PENDING
@@ -373,7 +367,8 @@ class TaskRun:
         if warning and not outcome.reason:
             outcome = replace(outcome, reason=f"warning: {warning}")
         status, notices = self._level.conclude(outcome.state) if self._level else (None, [])
-        notices += self._failure_notice(outcome)
+        expected_by = self._level.clock.finish_by if self._level else None
+        notices += failure_notices(self._task, self._failures, outcome, expected_by)
         self._move(outcome.state, reason=outcome.reason, error_code=outcome.error_code)
         self._tell(outcome)
         duration = duration_ms(self._started, workflow.now())
@@ -421,7 +416,7 @@ class TaskRun:
                 self._task,
                 self._task.sla,
                 self._fire.trigger_time,
-                seed=self._seed,
+                seed=lambda cause: seed_of(self._task, self._failures, cause),
                 show=self._face.service_level,
                 breached=self._cancel_for,
             )
@@ -431,41 +426,6 @@ class TaskRun:
         if self._story:
             self._breach = breach
             self._story.cancel()
-
-    def _seed(self, cause: str, error_code: str | None = None) -> WorkOrderSeed:
-        """A work order about the run as it is now."""
-        last = self._failures.of_the_run()
-        return WorkOrderSeed(
-            plugin_id=self._task.plugin_id,
-            error_code=error_code or (last.error_code if last else None),
-            cause=cause,
-            attempts=list(self._failures.seen),
-            trace_id=trace_id(workflow.info().workflow_id, workflow.info().run_id),
-        )
-
-    def _failure_notice(self, outcome: Outcome) -> list[NoticeInput]:
-        """A run that failed for good is somebody's work, if its task says so."""
-        failed = outcome.state in (RunState.FAILED, RunState.COMPENSATED)
-        if not failed or self._task.work_order not in ("on_failure", "both"):
-            return []
-        run_id = workflow.info().workflow_id
-        message = f"{outcome.error_code}: {outcome.reason}"
-        return [
-            NoticeInput(
-                breach=Breach(
-                    breach_id=breach_id_of(run_id, BreachKind.FAILED),
-                    kind=BreachKind.FAILED,
-                    tenant_id=self._task.tenant_id,
-                    task_id=self._task.task_id,
-                    run_id=run_id,
-                    expected_by=self._level.clock.finish_by if self._level else None,
-                    observed_at=workflow.now(),
-                    severity=self._task.sla.severity if self._task.sla else "medium",
-                    message=message,
-                ),
-                work_order=self._seed(outcome.reason or "", outcome.error_code),
-            )
-        ]
 
     def _move(
         self, state: RunState, *, reason: str | None = None, error_code: str | None = None
@@ -487,27 +447,3 @@ class TaskRun:
             failures=self._failures.seen,
             clock=self._level.clock if self._level else None,
         )
-
-
-def _fire_of(request: TaskRunInput) -> Fire:
-    """Kind, nominal time and trigger time; a run by hand carries them, a schedule sets them."""
-    if request.manual:
-        at = request.manual.at
-        return Fire(
-            kind=TriggerKind.MANUAL,
-            nominal_time=request.manual.nominal_time or at,
-            trigger_time=at,
-            payload=request.manual.payload,
-        )
-    info = workflow.info()
-    scheduled = (
-        request.finding.scheduled_time
-        if request.finding
-        else info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
-    )
-    due = due_of(request.task, scheduled.astimezone(UTC), request.jitter_seed)
-    return Fire(
-        kind=kind_of(request.task, due.nominal_time),
-        nominal_time=due.nominal_time,
-        trigger_time=due.trigger_time,
-    )
