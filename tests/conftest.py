@@ -62,11 +62,16 @@ def task_of(lines: str = "", **fields: Any) -> Task:
     return read_registration(document, load_policy(POLICY_FILE)).tasks[0]
 
 
+EXACT_TIMERS = ["--dynamic-config-value", 'history.timerProcessorMaxTimeShift="1ms"']
+"""Timers fire at their time; else they may be a second late, lest servers' clocks differ."""
+
+
 async def start_temporal(**options: Any) -> WorkflowEnvironment:
     """A dev server of its own, silent, that knows our search attributes."""
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(TEMPORAL_BINARY),
         dev_server_log_level="never",
+        dev_server_extra_args=EXACT_TIMERS,
         data_converter=pydantic_data_converter,
         **options,
     )

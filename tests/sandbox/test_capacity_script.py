@@ -9,6 +9,7 @@ import pytest
 
 from sandbox.client import SandboxClient, SandboxError
 from tests.sandbox.harness import GRANTED, capacity_call, code_of, reserve, running
+from tests.starter.harness import eventually_async
 
 
 @pytest.mark.parametrize(
@@ -74,11 +75,15 @@ async def test_a_request_that_waits_is_cut_at_the_end(tmp_path: Path) -> None:
         async with sandbox.clients() as (control, http):
             await control.configure_capacity(script=["hang"])
             hanging = asyncio.create_task(http.post(**capacity_call("a")))
-            await asyncio.sleep(0.1)
+
+            async def it_came() -> bool:
+                return (await control.capacity()).requests == 1
+
+            await eventually_async(it_came)
             await control.configure_capacity(latency=60)
             late = asyncio.create_task(http.post(**capacity_call("b")))
-            await asyncio.sleep(0.1)
-            assert (await control.capacity()).requests == 1
+            await asyncio.sleep(0.5)
+            assert await it_came(), "what waits was not counted yet"
             assert await asyncio.to_thread(sandbox.stop) == (0, "")
             ends = await asyncio.gather(hanging, late, return_exceptions=True)
     assert all(isinstance(end, httpx.TransportError) for end in ends), ends

@@ -9,18 +9,8 @@ from temporalio.testing import WorkflowEnvironment
 
 from shared.search_attributes import register_search_attributes
 from tests.admission.harness import Governed
-from tests.conftest import TEMPORAL_BINARY, start_temporal
+from tests.conftest import EXACT_TIMERS, TEMPORAL_BINARY
 from tests.workflows.harness import Runs
-
-_EXACT = ["--dynamic-config-value", 'history.timerProcessorMaxTimeShift="1ms"']
-"""Timers fire at their time; else they may be a second late, lest servers' clocks differ."""
-
-
-@pytest.fixture(scope="session")
-async def temporal() -> AsyncIterator[Client]:
-    """A client of a server whose timers are exact: runs wait for little else."""
-    async with await start_temporal(dev_server_extra_args=_EXACT) as environment:
-        yield environment.client
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +28,7 @@ async def skipping() -> AsyncIterator[Runs]:
         dev_server_existing_path=str(TEMPORAL_BINARY),
         dev_server_log_level="never",
         dev_server_extra_args=[
-            *_EXACT,
+            *EXACT_TIMERS,
             "--dynamic-config-value",
             "frontend.WorkflowTimeSkippingEnabled=true",
         ],
