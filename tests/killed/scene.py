@@ -44,6 +44,9 @@ CLOCK = "clock"
 """The tenant whose task fires every ten seconds all the while."""
 ROUNDS = 5
 CAPACITY_TAKES = 2.0
+"""Seconds that a reservation takes, and giving it back, in the first round."""
+SLOWER = 1.3
+"""How much longer all takes in each further round: this machine may be busy."""
 BACK_OFF = {
     "max_attempts": 12,
     "initial_interval": "12s",
@@ -72,7 +75,6 @@ class Scene:
         [worker] = await stack.staffed(1)
         await self._register()
         await self._hold()
-        await sandbox.configure_capacity(latency=CAPACITY_TAKES)
         while not await self._round():
             assert self.rounds < ROUNDS, f"met only {self.met}"
         await self._meet_new_runs()
@@ -149,22 +151,21 @@ class Scene:
         )
 
     async def _round(self) -> bool:
-        """Bring runs to the steps that pass; whether the worker is frozen with all of them there.
-
-        A reservation takes `CAPACITY_TAKES`, so does giving one back.
-        """
+        """Bring runs to the steps that pass; whether the worker is frozen with all of them."""
         sandbox, key = self.stack.sandbox, str(self.rounds)
+        takes = CAPACITY_TAKES * SLOWER**self.rounds
         self.rounds += 1
+        await sandbox.configure_capacity(latency=takes)
         await sandbox.configure("backing-off", script=["fail:BROKEN", "ok"])
-        await sandbox.configure("effect", latency=1.2)
+        await sandbox.configure("effect", latency=takes * 0.6)
         group = {"mutex": [f"m{key}"]}
         settling, _ = await self._pair("settled", key, **group)
         backing_off, _ = await self._pair("backing-off", key, retry=BACK_OFF, resources={}, **group)
-        await asyncio.sleep(CAPACITY_TAKES * 0.6)
+        await asyncio.sleep(takes * 0.6)
         admitted = [
             (await self._pair("reserved", f"{key}-{n}", mutex=[f"m{key}-{n}"]))[0] for n in range(3)
         ]
-        await asyncio.sleep(CAPACITY_TAKES * 0.6)
+        await asyncio.sleep(takes * 0.6)
         reserving, _ = await self._pair("granted", key, **group)
         effected, _ = await self._pair("effect", key, resources={}, **group)
         [worker] = self.stack.alive()
