@@ -23,7 +23,7 @@ def fire_of(request: TaskRunInput) -> Fire:
     scheduled = (
         request.finding.scheduled_time
         if request.finding
-        else info.typed_search_attributes.get(sa.SCHEDULED_START) or info.start_time
+        else info.typed_search_attributes.get(sa.SCHEDULED_START) or info.workflow_start_time
     )
     due = due_of(request.task, scheduled.astimezone(UTC), request.jitter_seed)
     return Fire(
