@@ -29,8 +29,8 @@ LONGEST_WAIT = timedelta(seconds=60)
 LEAST_WAIT = timedelta(seconds=1)
 """A run that waits asks again by itself, ever more rarely: a message to it may be lost."""
 UNAVAILABLE_WAIT = timedelta(seconds=5)
-ANSWER_WITHIN = timedelta(seconds=8)
-"""Longer than a governor is waited for, and shorter than a workflow task may take."""
+ANSWER_WITHIN = timedelta(seconds=7)
+"""Longer than a governor is waited for; why it is no longer is said in `workflows.surely`."""
 CAPACITY_WAIT = timedelta(seconds=10)
 CAPACITY_WITHIN = timedelta(seconds=20)
 CAPACITY_ATTEMPTS = 3

@@ -11,8 +11,10 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
-WITHIN = timedelta(seconds=8)
-"""Shorter than a workflow task may take."""
+WITHIN = timedelta(seconds=7)
+"""All tries together. After 8 s Temporal has to be told that a workflow task goes on, and replayed
+its clock begins there: what was decided by the time before would be decided otherwise.
+"""
 TWICE = RetryPolicy(maximum_attempts=2)
 GIVEN_UP_AFTER = timedelta(hours=24)
 LONGEST_PAUSE = timedelta(minutes=1)
