@@ -10,7 +10,6 @@ from domain.governor import Degraded
 from domain.layers import TaskDefaults, said
 from domain.problems import InvalidInput, problems_of
 from domain.task import Flags, Model, Name, Sla, TaskPolicy
-from domain.unbuilt import unbuilt_in_task
 
 
 class AdmissionPolicy(Model):
@@ -87,10 +86,4 @@ def read_policy(document: Document) -> Policy:
         policy = Policy.model_validate(document.data)
     except ValidationError as error:
         raise InvalidInput(document.placed(problems_of(error))) from error
-    problems = unbuilt_in_task(said(policy.defaults), ("defaults",))
-    for tenant_id in policy.tenants:
-        at = ("tenants", tenant_id, "defaults")
-        problems += unbuilt_in_task(policy.defaults_of(tenant_id), at)
-    if problems:
-        raise InvalidInput(document.placed(problems))
     return policy

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from domain.checks import check_task
 from domain.document import Document
-from domain.layers import TaskDefaults, TaskSpec, merge, said
+from domain.layers import TaskSpec, merge, said
 from domain.limits import limits_of
 from domain.policy import Policy
 from domain.problems import InvalidInput, Path, Problem, problems_of
@@ -78,7 +78,6 @@ def _read_tenants(raws: list[Any], problems: list[Problem]) -> dict[str, Tenant]
         except ValidationError as error:
             problems += problems_of(error, at)
             continue
-        problems += unbuilt_in_task(said(tenant.defaults), (*at, "defaults"))
         if tenant.tenant_id in tenants:
             problems.append(Problem((*at, "tenant_id"), f"{tenant.tenant_id!r} stands twice"))
         tenants[tenant.tenant_id] = tenant
@@ -108,7 +107,6 @@ class _TaskReader:
             spec = said(TaskSpec.model_validate(raw))
         except ValidationError as error:
             self._problems += problems_of(error, at)
-            self._problems += unbuilt_in_task(_readable(raw, error), at)
             return None
         self._problems += unbuilt_in_task(spec, at)
         task = self._layered(spec, at)
@@ -141,11 +139,3 @@ class _TaskReader:
         except ValidationError as error:
             self._problems += problems_of(error, at)
             return None
-
-
-def _readable(raw: Any, error: ValidationError) -> dict[str, Any]:
-    """The policy fields of a broken task that can be read all the same."""
-    broken = {detail["loc"][0] for detail in error.errors() if detail["loc"]}
-    fields = TaskDefaults.model_fields.keys() - broken
-    kept = {name: raw[name] for name in fields & raw.keys()} if isinstance(raw, dict) else {}
-    return said(TaskDefaults.model_validate(kept))

@@ -1,7 +1,6 @@
-"""Fields that the schema knows and the scheduler does not act on yet.
+"""What the schema knows and the scheduler does not act on yet.
 
-A task that uses one is refused: one that silently ran without its mutex would be worse than none.
-An entry leaves this table in the change that gives its field a behaviour.
+A task that uses it is refused: one that is never fired, in silence, would be worse than none.
 """
 
 from typing import Any
@@ -10,7 +9,7 @@ from domain.problems import Path, Problem
 
 
 def unbuilt_in_task(layer: dict[str, Any], at: Path) -> list[Problem]:
-    """The fields of a task, or of defaults for tasks, that are not supported yet."""
+    """What a task asks for that is not supported yet."""
     problems = []
     for index, trigger in enumerate(layer.get("triggers", ())):
         if "event" in trigger:

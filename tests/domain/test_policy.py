@@ -64,22 +64,6 @@ def test_a_tenants_unknown_flag_is_refused_with_the_known_ones(name: str) -> Non
     assert all(flag in problem.message for flag in (name, *_FLAGS))
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("sla", {}), ("work_order", "both"), ("compensation", {"plugin_id": "undo"})],
-)
-@pytest.mark.parametrize("place", [("defaults",), ("tenants", "acme", "defaults")])
-def test_defaults_ask_for_nothing_that_is_not_supported_yet(
-    place: tuple[str, ...], field: str, value: Any
-) -> None:
-    """A default that nothing acts on would be a promise that no run keeps."""
-    if (place, field) == (("defaults",), "sla"):
-        value = {**yaml.safe_load(POLICY_FILE.read_text())["sla_defaults"]}
-    problem = _problems(_with((*place, field), value))[0]
-    assert problem.where == ".".join((*place, field))
-    assert "not supported yet" in problem.message
-
-
 def test_problems_have_the_lines_of_the_file() -> None:
     """All mistakes come at once, in the order of the file."""
     text = POLICY_FILE.read_text().replace("priority: 3", "priority: 9").replace("2.0", "'2'")

@@ -177,28 +177,6 @@ def test_impossible_values_are_refused(lines: str, where: str, message: str) -> 
     assert (problem.line or 0) >= 6
 
 
-_UNSUPPORTED = [
-    ("compensation: {plugin_id: builder}", "compensations"),
-    ("sla: {start_within: 1m}", "SLA checks"),
-    ("sla: {}", "SLA checks"),
-    ("work_order: on_failure", "work orders"),
-]
-
-
-@pytest.mark.parametrize(("line", "what"), _UNSUPPORTED)
-def test_what_is_not_supported_yet_is_refused_and_not_ignored(line: str, what: str) -> None:
-    """Each field that nothing acts on yet says so, in a task and in a tenant's defaults."""
-    name = line.partition(":")[0]
-    problem = only_problem(line)
-    assert (problem.where, problem.line) == (f"tasks[0].{name}", 6)
-    assert what in problem.message
-    assert "not supported yet" in problem.message
-    tenant = f"  - tenant_id: acme\n    defaults:\n      {line}\n"
-    problem = problems(file_of(TASK, tenants=tenant))[0]
-    assert (problem.where, problem.line) == (f"tenants[0].defaults.{name}", 4)
-    assert what in problem.message
-
-
 _LIMITED = "  - {tenant_id: acme, quota: {resources: {gpu: 2}}, mutex_groups: {warehouse: 1}}\n"
 
 
