@@ -45,7 +45,7 @@ async def lively(
 @pytest.mark.parametrize(
     ("looks", "every"),
     [
-        pytest.param(4, 10.0, id="a minute"),
+        pytest.param(4, 10.0, id="a minute", marks=pytest.mark.soak),
         pytest.param(40, 15.0, id="ten minutes", marks=pytest.mark.soak),
     ],
 )

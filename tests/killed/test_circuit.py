@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
+
 from domain.incidents import order_of
 from domain.states import RunState
 from shared.breaker_calls import view_breaker
@@ -10,6 +12,8 @@ from starter.runs import list_runs
 from starter.work_orders import Wanted, list_work_orders
 from tests.killed.stack import Stack
 from tests.killed.storm import PLUGIN, RUNS_OF_EACH, TENANTS, Storm
+
+pytestmark = pytest.mark.soak
 
 KNOWN_AFTER = timedelta(seconds=6)
 """An open circuit is known to every worker by then."""

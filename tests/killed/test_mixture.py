@@ -10,6 +10,8 @@ from tests.killed.mixture import Mixture
 from tests.killed.scene import Scene
 from tests.killed.storm import Storm
 
+pytestmark = pytest.mark.soak
+
 RUNS = 200
 LEAST_SHARE = 0.97
 

@@ -15,6 +15,8 @@ from tests.killed.stack import Stack
 from tests.starter.harness import eventually_async
 from worker.build import GRACE
 
+pytestmark = pytest.mark.soak
+
 STOPPED, FROZEN = "terminated", "frozen"
 MARGIN = 8.0
 """Seconds beyond the grace: to write the last answers, and to end a Python process."""

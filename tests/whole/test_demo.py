@@ -4,9 +4,12 @@ import os
 import signal
 import time
 
+import pytest
+
 from tests.whole.marked import Marked
 
 
+@pytest.mark.soak  # the one whose server is killed passes too
 def test_a_shortened_demo_passes_and_leaves_no_process(marked: Marked) -> None:
     """Every run that is due happens once, the Web UI is named, and nothing survives the end."""
     demo = marked.start("demo", DEMO_SECONDS="12")
