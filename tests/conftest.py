@@ -41,6 +41,22 @@ def pytest_sessionfinish(exitstatus: int) -> None:
     _exit_codes.append(int(exitstatus))
 
 
+_SLOW = ("killed", "watch", "whole", "breaker", "benchmarks", "forecast", "executions", "recovery")
+_TOGETHER = ("killed",)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes share the tests: by file, or by folder where that shares its processes.
+
+    Files that wait for much come first, so that none is alone at the end.
+    """
+    folders = {item: item.path.parent.name for item in items}
+    for item in items:
+        folder = folders[item]
+        item.add_marker(pytest.mark.xdist_group(folder if folder in _TOGETHER else str(item.path)))
+    items.sort(key=lambda item: folders[item] not in _SLOW)
+
+
 @atexit.register
 def _leave() -> None:
     if _exit_codes:

@@ -1,20 +1,34 @@
-"""The real `taskflow` binary as a user starts it, against one server, for one tenant."""
+"""`taskflow` commands as processes of their own, against one server, for one tenant."""
 
 import asyncio
+import atexit
 import json
 import os
-import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
+
+from tests.starter.forked import Forker, forking
 
 TASKFLOW = Path(sys.executable).with_name("taskflow")
 OWN = ("TEMPORAL_", "TASKFLOW_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 
 Found = TypeVar("Found")
+
+
+@cache
+def _forker() -> Forker:
+    """What commands of this test run are forked from, until it ends."""
+    stack = ExitStack()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="taskflow-tests-")))
+    atexit.register(stack.close)
+    return stack.enter_context(forking(folder))
 
 
 @dataclass(frozen=True)
@@ -40,18 +54,11 @@ class Cli:
 
     def run(self, *arguments: str, stdin: str = "", **environment: str) -> Ended:
         """`taskflow ...`; no command leaves a traceback, whatever happens to it."""
-        process = subprocess.run(
-            [TASKFLOW, *arguments],
-            cwd=self.folder,
-            env=self.env(**environment),
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
+        code, out, err = _forker().run(
+            arguments, cwd=self.folder, env=self.env(**environment), stdin=stdin
         )
-        assert "Traceback" not in process.stderr
-        return Ended(process.returncode, process.stdout, process.stderr)
+        assert "Traceback" not in err
+        return Ended(code, out, err)
 
     def ok(self, *arguments: str, stdin: str = "") -> str:
         """Standard output of a command that is expected to work and to be silent otherwise."""
