@@ -23,7 +23,7 @@ demo: $(READY) ## run example tasks on a real Temporal server and check every ru
 	@$(BIN)/taskflow demo
 
 test: $(READY) ## all tests, on a real Temporal server
-	@$(BIN)/python -m pytest -n 3 --dist loadgroup
+	@$(BIN)/python -m pytest -n 4 --dist loadgroup
 
 soak: $(READY) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m soak

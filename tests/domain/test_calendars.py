@@ -30,6 +30,9 @@ _START = datetime(2026, 1, 1, tzinfo=UTC)
 _RANGE = re.compile(r"(\w+)-(\w+)(/\d+)?")
 
 
+_WEEK = 7
+
+
 def _croniter_differs(text: str) -> bool:
     """True for the expressions that croniter reads in another way than Vixie cron.
 
@@ -37,7 +40,12 @@ def _croniter_differs(text: str) -> bool:
       the ends may be written differently (`wed-3`, `7-0`).
     - A range that wraps and has a step: croniter loses count of the steps at the end of the field
       (`3-1/2` in minutes lacks minute 1), while a wrapping range without a step agrees.
+    - Days of the week that are all named, as in `0-6`: crontab(5) looks for a star at the beginning
+      of the field, croniter takes it for one.
     """
+    weekdays = text.split()[4]
+    if not weekdays.startswith("*") and len(parse_cron(text).days_of_week) == _WEEK:
+        return True
     for place, field in enumerate(text.lower().split()):
         for first, last, step in _RANGE.findall(field):
             low, high = _number(place, first), _number(place, last)
