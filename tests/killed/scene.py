@@ -43,6 +43,8 @@ SLA = {
 CLOCK = "clock"
 """The tenant whose task fires every ten seconds all the while."""
 ROUNDS = 5
+_CALLED_WITHIN = 10.0
+"""Seconds after which a worker that stands still has not called its plugin, and will not."""
 CAPACITY_TAKES = 2.0
 """Seconds that a reservation takes, and giving it back, in the first round."""
 SLOWER = 1.3
@@ -132,7 +134,7 @@ class Scene:
             "notified": self._is_notifying,
             DOWN_TENANT: self._is_delivering,
         }.items():
-            await eventually_async(there, within=30)
+            await eventually_async(there, within=60)
             self.met[name] = (there.__doc__ or "").removesuffix(".")
 
     async def _pair(self, name: str, key: str = "1", **fields: Any) -> list[Handle]:
@@ -261,13 +263,12 @@ class Scene:
         return state == "RETRYING" and "execute_plugin" in steps.failed
 
     async def _has_effect(self, handle: Handle) -> bool:
-        """The worker is frozen: it cannot hear of it."""
-
-        async def done() -> bool:
-            found = await self.stack.sandbox.deliveries(key=handle.id)
-            return any(one.effect for one in found)
-
-        await eventually_async(done)
+        """The worker is frozen: it cannot hear of it, but it may not have called at all yet."""
+        end = time.monotonic() + _CALLED_WITHIN
+        while not any(one.effect for one in await self.stack.sandbox.deliveries(key=handle.id)):
+            if time.monotonic() > end:
+                return False
+            await asyncio.sleep(0.1)
         return "execute_plugin" not in (await steps_of(handle)).done
 
     async def _was_called(self, handle: Handle) -> bool:

@@ -52,7 +52,7 @@ async def test_what_is_unheard_is_done_once(found: dict[str, list[str]], stack: 
         told = (await stack.evidence(TENANT)).notifications
         return {one.received for one in told} == {2}
 
-    await eventually_async(all_heard)
+    await eventually_async(all_heard, within=60)
 
 
 async def test_what_a_plugin_refuses_is_not_tried_again(

@@ -31,7 +31,15 @@ async def limit(watched: Watched, tenant: str, most: int | None) -> None:
 
 
 async def is_limited(watched: Watched, task: Task) -> bool:
-    """Whether runs of the schedule ask for admission; its parts agree about that."""
+    """Whether runs of the schedule ask for admission; its parts agree, once all have been read."""
+
+    async def agree() -> bool:
+        found = await watched.schedule(task).describe()
+        request = request_of(found.schedule)
+        digest = found.typed_search_attributes[SPEC_DIGEST]
+        return request is not None and digest.endswith("/limited") is request.limited
+
+    await eventually_async(agree)
     found = await watched.schedule(task).describe()
     request = request_of(found.schedule)
     assert request
