@@ -64,7 +64,8 @@ def test_a_plain_run_costs_little_more_than_a_bare_one(document: dict[str, Any])
 def test_a_granted_run_costs_three_events_more_than_a_plain_one(document: dict[str, Any]) -> None:
     """One for asking, one for giving back, and the timer of its SLA; it waits for nobody."""
     _, _, plain, governed, *_ = document["scenarios"]
-    assert governed["events"] == plain["events"] + 3
+    # On a busy machine it starts late, and then asks how long it will take: one more.
+    assert plain["events"] + 3 <= governed["events"] <= plain["events"] + 4
     assert governed["workflow_tasks"] == plain["workflow_tasks"]
 
 
