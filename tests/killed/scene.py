@@ -232,13 +232,20 @@ class Scene:
 
     async def _is_notifying(self) -> bool:
         """The notification service has the breach and does not answer."""
+        if not await self._is_executed("notified"):
+            return False
         asked = {line["breach_id"] for line in self.stack.lines() if "breach_id" in line}
         breach = "run/notified/first/manual/1/finish"
         return breach in asked and await self._is_open(notice_id(breach))
 
     async def _is_delivering(self) -> bool:
         """The sink is down, and its events are owed to it."""
-        return await self._is_open(delivery_id(f"run/{DOWN_TENANT}/first/manual/1"))
+        return await self._is_executed(DOWN_TENANT) and await self._is_open(delivery_id(f"run/{DOWN_TENANT}/first/manual/1"))
+
+    async def _is_executed(self, name: str) -> bool:
+        """Its plugin has answered and Temporal knows: a kill does not call it again."""
+        handle = self.stack.client.get_workflow_handle(self.runs[name])
+        return "execute_plugin" in (await steps_of(handle)).done
 
     async def _is_open(self, workflow_id: str) -> bool:
         query = f"WorkflowId = '{workflow_id}'"
