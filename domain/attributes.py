@@ -147,3 +147,15 @@ EXPECT_DURATION = "expect_duration"
 
 READ_FLAGS = "read_flags"
 """Name of the local activity that tells a tenant's feature flags; pinned."""
+
+DEBOUNCE = "Debounce"
+"""Name of the workflow type that knows the newest event of a rule; pinned."""
+
+DEBOUNCE_EVENT = "debounce_event"
+"""Name of the local activity that tells it of a run; pinned."""
+
+SUPERSEDED = "superseded"
+"""Name of the signal that tells a run which newer event's run goes instead; pinned."""
+
+ANSWERED = "Answered"
+"""Name of the workflow type that keeps the answer to a request with an Idempotency-Key; pinned."""

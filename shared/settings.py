@@ -44,6 +44,47 @@ class Settings(BaseSettings):
     sinks_file: Path | None = Field(
         None, description="Who is told of state changes; without one nobody is"
     )
+    tokens_file: Path | None = Field(
+        None, description="Bearer tokens of the API, written by `taskflow tokens`"
+    )
+    oidc_issuer: str | None = Field(
+        None, description="Who issues JWTs that the API takes; without one it takes none"
+    )
+    oidc_audience: str | None = Field(None, description="Whom such a JWT must be meant for")
+    oidc_jwks_url: str | None = Field(
+        None, description="Where the issuer's keys are; as its discovery says if left out"
+    )
+    oidc_algorithms: str = Field(
+        "RS256 ES256", description="Signature algorithms that are taken, with spaces between them"
+    )
+    oidc_tenant_claim: str = Field("tenant_id", description="The claim that names the tenant")
+    oidc_scope_claim: str = Field("scope", description="The claim that lists the scopes")
+    api_requests_per_minute: int = Field(
+        6000, ge=1, description="Requests of one tenant that one API process answers in a minute"
+    )
+    plugin_secret_file: Path | None = Field(
+        None,
+        description="Standard Webhooks secrets shared with the plugin runtime, the newest first: "
+        "they sign our calls and its reports",
+    )
+    secrets_dir: Path | None = Field(
+        None, description="Folder of secrets, TENANT/NAME, that params name as secret://NAME"
+    )
+    codec_keys_file: Path | None = Field(
+        None, description="Keys that encrypt all payloads in Temporal; without one none is"
+    )
+    codec_origin: str | None = Field(
+        None, description="Origin of the Temporal Web UI that may use the API's codec endpoint"
+    )
+    nats_url: str = Field("nats://127.0.0.1:4222", description="Where `taskflow nats` finds NATS")
+    nats_stream: str = Field("TASKFLOW_EVENTS", description="The JetStream stream of events")
+    nats_subject: str = Field(
+        "taskflow.events.*", description="Subjects of events; the last token is the tenant"
+    )
+    nats_durable: str = Field("taskflow", description="Name of the durable consumer")
+    nats_parked_subject: str = Field(
+        "taskflow.parked", description="Where events go that can never be taken"
+    )
     temporal_binary: Path | None = Field(
         None, description="The temporal binary to run instead of the packaged one"
     )

@@ -5,17 +5,10 @@ import socket
 import sys
 
 import uvicorn
-from fastapi import FastAPI
+
+from starter.api.app import create_app
 
 GRACE = 4  # seconds for open requests, less than the patience of whoever stops us
-
-app = FastAPI(title="taskflow")
-
-
-@app.get("/healthz")
-async def healthz() -> dict[str, str]:
-    """Whether the process answers: `{"status": "ok"}`."""
-    return {"status": "ok"}
 
 
 def main() -> int:
@@ -25,7 +18,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8088)
     options = parser.parse_args()
     config = uvicorn.Config(
-        app, access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE
+        create_app(), access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE
     )
     try:
         # Bound here: uvicorn's own exit code for a taken port, 3, says something else in ours.
