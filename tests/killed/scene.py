@@ -240,7 +240,9 @@ class Scene:
 
     async def _is_delivering(self) -> bool:
         """The sink is down, and its events are owed to it."""
-        return await self._is_executed(DOWN_TENANT) and await self._is_open(delivery_id(f"run/{DOWN_TENANT}/first/manual/1"))
+        if not await self._is_executed(DOWN_TENANT):
+            return False
+        return await self._is_open(delivery_id(f"run/{DOWN_TENANT}/first/manual/1"))
 
     async def _is_executed(self, name: str) -> bool:
         """Its plugin has answered and Temporal knows: a kill does not call it again."""
