@@ -5,25 +5,15 @@ a plain no (`granted` false, with a reason) or an error, and after an error nobo
 the service holds the reservation: whoever gives up must release it.
 """
 
-import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Annotated, Any
 
 import httpx
 import structlog
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    JsonValue,
-    StrictBool,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, JsonValue, StrictBool
 from temporalio import activity
 
-from activities.answers import RETRYABLE_4XX, Failure, parsed, read_body, retry_after
-from activities.errors import capacity_failed
+from activities.service import Service, ServiceAnswer, asked_wait
 from domain.attributes import RELEASE_CAPACITY, RESERVE_CAPACITY
 from domain.capacity import CapacityAnswer, CapacityRelease, CapacityRequest
 from domain.problems import shown
@@ -32,9 +22,10 @@ from domain.trace import trace_id, traceparent
 log = structlog.get_logger(__name__)
 
 PATH = "/ops/capacity/reserve"
-MAX_ANSWER_BYTES = 64 * 1024
 LONGEST_WAIT = timedelta(days=1)
 """An answer may say when asking again makes sense; past a day it is taken as a day."""
+LONGEST_RETRY_WAIT = timedelta(minutes=5)
+"""A run that waits for capacity is late already: a service that recovers should be met soon."""
 
 
 def _wait(value: Any) -> timedelta | None:
@@ -46,24 +37,12 @@ def _wait(value: Any) -> timedelta | None:
     return timedelta(seconds=min(value, LONGEST_WAIT.total_seconds()))
 
 
-class _Said(BaseModel):
+class _Said(ServiceAnswer):
     """The body of a 200."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     granted: StrictBool
     reason: Annotated[str, Field(max_length=4000)] | None = None
     retry_after: Annotated[timedelta | None, BeforeValidator(_wait)] = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_no_error(cls, body: Any) -> Any:
-        # Gateways wrap errors in a 200; one that also says `granted` is not to be believed either.
-        if isinstance(body, dict) and (
-            body.get("error") or ("type" in body and isinstance(body.get("status"), int))
-        ):
-            raise ValueError("it is an error where an answer was due")
-        return body
 
 
 class CapacityActivities:
@@ -74,9 +53,8 @@ class CapacityActivities:
     """
 
     def __init__(self, http: httpx.AsyncClient, base_url: str | None, timeout: float) -> None:
-        self._http = http
-        self._url = f"{base_url.rstrip('/')}{PATH}" if base_url else None
-        self._timeout = timeout
+        url = f"{base_url.rstrip('/')}{PATH}" if base_url else None
+        self._service = Service(http, url, timeout, "capacity", LONGEST_RETRY_WAIT) if url else None
 
     @activity.defn(name=RESERVE_CAPACITY)
     async def reserve_capacity(self, request: CapacityRequest) -> CapacityAnswer:
@@ -94,11 +72,9 @@ class CapacityActivities:
         Errors: `ApplicationError` of type `CAPACITY_UNAVAILABLE` or `CAPACITY_BAD_ANSWER`, to be
         asked again, or `CAPACITY_REFUSED`, which is final.
         """
-        if self._url is None:
+        if self._service is None:
             return CapacityAnswer(granted=True)
-        said = await self._call(self._url, "reserve", request, parent)
-        if isinstance(said, Failure):
-            raise capacity_failed(said)
+        said = await _call(self._service, "reserve", request, parent)
         _log("capacity_asked", request, granted=said.granted, reason=said.reason)
         return CapacityAnswer(
             granted=said.granted, reason=said.reason, retry_after=said.retry_after
@@ -109,43 +85,30 @@ class CapacityActivities:
 
         Errors: as of `reserve`; a service that answers `granted` false still holds it.
         """
-        if self._url is None:
+        if self._service is None:
             return
-        said = await self._call(self._url, "release", release, parent)
-        if isinstance(said, _Said) and not said.granted:
+        said = await _call(self._service, "release", release, parent)
+        if not said.granted:
             message = f"the capacity service keeps the reservation: {said.reason or 'no reason'}"
-            said = Failure("CAPACITY_UNAVAILABLE", message, retry_after=said.retry_after)
-        if isinstance(said, Failure):
-            raise capacity_failed(said)
+            raise self._service.failed("UNAVAILABLE", message, said.retry_after)
         _log("capacity_released", release)
 
-    async def _call(
-        self, url: str, action: str, payload: CapacityRequest | CapacityRelease, parent: str
-    ) -> _Said | Failure:
-        """The request and its whole answer, within the timeout."""
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._http.stream(
-                    "POST",
-                    url,
-                    json=_body(action, payload),
-                    headers={
-                        "Idempotency-Key": f"{payload.reservation_id}/{action}",
-                        "traceparent": parent,
-                    },
-                ) as response,
-            ):
-                if action == "release" and response.status_code == httpx.codes.NOT_FOUND:
-                    return _Said(granted=True)
-                return await _read(response, datetime.now(UTC))
-        except TimeoutError:
-            message = f"the capacity service did not answer within {self._timeout:g} s"
-            return Failure("CAPACITY_UNAVAILABLE", message)
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            message = f"the call to the capacity service broke: {reason}"
-            return Failure("CAPACITY_UNAVAILABLE", message)
+
+async def _call(
+    service: Service, action: str, payload: CapacityRequest | CapacityRelease, parent: str
+) -> _Said:
+    """The request and its whole answer."""
+    headers = {"Idempotency-Key": f"{payload.reservation_id}/{action}", "traceparent": parent}
+    async with service.post(_body(action, payload), headers) as response:
+        if action == "release" and response.status_code == httpx.codes.NOT_FOUND:
+            return _Said(granted=True)
+        if response.status_code != httpx.codes.OK:
+            raise service.refusal(response, only="200")
+        said = await service.answer(response, _Said)
+    wait = asked_wait(response)
+    if not said.granted and said.retry_after is None and wait is not None:
+        return said.model_copy(update={"retry_after": min(wait, LONGEST_WAIT)})
+    return said
 
 
 def _body(action: str, payload: CapacityRequest | CapacityRelease) -> dict[str, JsonValue]:
@@ -160,36 +123,6 @@ def _body(action: str, payload: CapacityRequest | CapacityRelease) -> dict[str, 
         body["start"] = payload.start.astimezone(UTC).isoformat()
         body["duration"] = payload.duration.total_seconds()
     return body
-
-
-async def _read(response: httpx.Response, now: datetime) -> _Said | Failure:
-    status = response.status_code
-    wait = retry_after(response.headers.get("retry-after"), now)
-    if status != httpx.codes.OK:
-        return _refusal(response, wait)
-    body = await read_body(response, MAX_ANSWER_BYTES)
-    if body is None:
-        return _bad(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-    said = parsed(_Said, body)
-    if isinstance(said, str):
-        return _bad(said)
-    if not said.granted and said.retry_after is None and wait is not None:
-        return said.model_copy(update={"retry_after": min(wait, LONGEST_WAIT)})
-    return said
-
-
-def _refusal(response: httpx.Response, wait: timedelta | None) -> Failure:
-    status = response.status_code
-    text = f"the capacity service answered {status} {response.reason_phrase}".rstrip()
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in RETRYABLE_4XX:
-        return Failure("CAPACITY_UNAVAILABLE", text, retry_after=wait)
-    if status >= httpx.codes.BAD_REQUEST:
-        return Failure("CAPACITY_REFUSED", text, retryable=False)
-    return _bad(f"{text}, and only 200 is an answer")
-
-
-def _bad(message: str) -> Failure:
-    return Failure("CAPACITY_BAD_ANSWER", message)
 
 
 def _traceparent() -> str:

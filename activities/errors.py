@@ -9,9 +9,6 @@ from domain.events_out import Published
 from domain.recovery import LONGEST_RETRY_AFTER
 from domain.run import AttemptDetails
 
-LONGEST_CAPACITY_WAIT = timedelta(minutes=5)
-"""A run that waits for capacity is late already: a service that recovers should be met soon."""
-
 
 def attempt_failed(
     code: str,
@@ -75,12 +72,12 @@ def failed(
     )
 
 
-def capacity_failed(failure: Failure) -> ApplicationError:
-    """A call of the capacity service that came to nothing."""
+def service_failed(failure: Failure, longest: timedelta) -> ApplicationError:
+    """A call of a service other than a plugin came to nothing; `longest` bounds its wait."""
     wait = failure.retry_after
     return ApplicationError(
         failure.message,
         type=failure.code,
         non_retryable=not failure.retryable,
-        next_retry_delay=min(wait, LONGEST_CAPACITY_WAIT) if wait else None,
+        next_retry_delay=min(wait, longest) if wait else None,
     )

@@ -4,22 +4,20 @@ Only a whole, well-formed answer is one. After anything else the service may hav
 or not: it is told again, under the same key, until it says so.
 """
 
-import asyncio
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import httpx
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StrictStr, model_validator
+from pydantic import Field, JsonValue, StrictStr
 from temporalio import activity
 from temporalio.client import Client, WorkflowExecutionDescription
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from activities.answers import RETRYABLE_4XX, Failure, parsed, read_body, retry_after
 from activities.heartbeats import heartbeats
 from activities.plugin import FlagsOf
+from activities.service import Service, ServiceAnswer
 from activities.streaks import find_streak
 from domain.attributes import LOOK_AT_STREAK, NOTICE, NOTIFY, RAISE_NOTICES
 from domain.ids import notice_id, recovery_queue
@@ -45,32 +43,14 @@ from shared.metrics import NoticeMetrics
 log = structlog.get_logger(__name__)
 
 PATH = "/notifications/sla-breach"
-MAX_ANSWER_BYTES = 64 * 1024
-UNAVAILABLE, REFUSED, BAD_ANSWER = (
-    "NOTIFICATION_UNAVAILABLE",
-    "NOTIFICATION_REFUSED",
-    "NOTIFICATION_BAD_ANSWER",
-)
 MOST_NAMED = 5
 """Runs of a streak that its message names."""
 
 
-class _Said(BaseModel):
+class _Said(ServiceAnswer):
     """The body of a 2xx."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
     work_order_id: Annotated[StrictStr, Field(min_length=1, max_length=256)] | None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _is_no_error(cls, body: Any) -> Any:
-        # Gateways wrap errors in a 200; one that also names a work order is not to be believed.
-        if isinstance(body, dict) and (
-            body.get("error") or ("type" in body and isinstance(body.get("status"), int))
-        ):
-            raise ValueError("it is an error where an answer was due")
-        return body
 
 
 class NoticeActivities:
@@ -92,9 +72,10 @@ class NoticeActivities:
     ) -> None:
         """`task_queue`: that of runs."""
         self._client = client
-        self._http = http
-        self._url = f"{base_url.rstrip('/')}{PATH}" if base_url else None
-        self._timeout = timeout
+        url = f"{base_url.rstrip('/')}{PATH}" if base_url else None
+        self._service = (
+            Service(http, url, timeout, "notification", LONGEST_RETRY_AFTER) if url else None
+        )
         self._queue = recovery_queue(task_queue)
         self._flags_of = flags_of
         self._metrics = metrics
@@ -115,20 +96,12 @@ class NoticeActivities:
         Errors: `ApplicationError` of type `NOTIFICATION_UNAVAILABLE` or `NOTIFICATION_BAD_ANSWER`,
         to be told again, or `NOTIFICATION_REFUSED`, which is final.
         """
-        if self._url is None:
+        if self._service is None:
             return Notified(asked=False)
         if request.order and request.joined:
             request = request.model_copy(update={"order": await self._current(request.order)})
         async with heartbeats():
-            said = await self._call(self._url, request)
-        if isinstance(said, Failure):
-            wait = said.retry_after
-            raise ApplicationError(
-                said.message,
-                type=said.code,
-                non_retryable=not said.retryable,
-                next_retry_delay=min(wait, LONGEST_RETRY_AFTER) if wait else None,
-            )
+            said = await _call(self._service, request)
         _log("breach notified", request.breach, work_order_id=said.work_order_id)
         return Notified(work_order_id=said.work_order_id)
 
@@ -175,31 +148,6 @@ class NoticeActivities:
         self._metrics.raised(breach.kind)
         _log("breach raised", breach, message=breach.message)
 
-    async def _call(self, url: str, request: NotifyInput) -> _Said | Failure:
-        """The request and its whole answer, within the timeout."""
-        info = activity.info()
-        trace = request.trace_id or trace_id(info.workflow_id or "", info.workflow_run_id or "")
-        try:
-            async with (
-                asyncio.timeout(self._timeout),
-                self._http.stream(
-                    "POST",
-                    url,
-                    json=_body(request),
-                    headers={
-                        "Idempotency-Key": request.breach.breach_id,
-                        "traceparent": traceparent(trace, info.attempt),
-                    },
-                ) as response,
-            ):
-                return await _read(response, datetime.now(UTC))
-        except TimeoutError:
-            message = f"the notification service did not answer within {self._timeout:g} s"
-            return Failure(UNAVAILABLE, message)
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            return Failure(UNAVAILABLE, f"the call to the notification service broke: {reason}")
-
     async def _current(self, order: OrderBrief) -> OrderBrief:
         """What a work order that was there before says by now, if it is there still."""
         found = await self._describe(order.work_order_id)
@@ -224,6 +172,20 @@ class NoticeActivities:
             if not is_missing(error):
                 raise
             return None
+
+
+async def _call(service: Service, request: NotifyInput) -> _Said:
+    """The request and its whole answer."""
+    info = activity.info()
+    trace = request.trace_id or trace_id(info.workflow_id or "", info.workflow_run_id or "")
+    headers = {
+        "Idempotency-Key": request.breach.breach_id,
+        "traceparent": traceparent(trace, info.attempt),
+    }
+    async with service.post(_body(request), headers) as response:
+        if not response.is_success:
+            raise service.refusal(response, only="2xx")
+        return await service.answer(response, _Said)
 
 
 def _with_links(notice: NoticeInput) -> NoticeInput:
@@ -262,26 +224,6 @@ def _body(request: NotifyInput) -> dict[str, JsonValue]:
         **request.breach.model_dump(mode="json"),
         "work_order": order.model_dump(mode="json") if order else None,
     }
-
-
-async def _read(response: httpx.Response, now: datetime) -> _Said | Failure:
-    if not response.is_success:
-        return _refusal(response, retry_after(response.headers.get("retry-after"), now))
-    body = await read_body(response, MAX_ANSWER_BYTES)
-    if body is None:
-        return Failure(BAD_ANSWER, f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-    said = parsed(_Said, body)
-    return Failure(BAD_ANSWER, said) if isinstance(said, str) else said
-
-
-def _refusal(response: httpx.Response, wait: timedelta | None) -> Failure:
-    status = response.status_code
-    text = f"the notification service answered {status} {response.reason_phrase}".rstrip()
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR or status in RETRYABLE_4XX:
-        return Failure(UNAVAILABLE, text, retry_after=wait)
-    if status >= httpx.codes.BAD_REQUEST:
-        return Failure(REFUSED, text, retryable=False)
-    return Failure(BAD_ANSWER, f"{text}, and only 2xx is an answer")
 
 
 def _log(event: str, breach: Breach, **fields: Any) -> None:

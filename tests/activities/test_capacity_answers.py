@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from activities.capacity import MAX_ANSWER_BYTES, CapacityActivities
+from activities.capacity import CapacityActivities
+from activities.service import MAX_ANSWER_BYTES
 from tests.activities.capacity_calls import failed
 from tests.activities.server import Answer, RawServer, drip, http, ok, raw, reset
 
