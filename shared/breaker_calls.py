@@ -8,11 +8,10 @@ import structlog
 from temporalio.client import (
     Client,
     WithStartWorkflowOperation,
-    WorkflowQueryRejectedError,
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from domain.attributes import BREAKER
@@ -25,7 +24,7 @@ from domain.outcomes import (
     BreakerView,
     CircuitBrief,
 )
-from shared.calls import is_missing
+from shared.calls import is_missing, look_at
 
 log = structlog.get_logger(__name__)
 
@@ -120,18 +119,5 @@ async def view_breaker(
 
     Errors: `RPCError`, among them that none answers in time.
     """
-    handle = client.get_workflow_handle(breaker_id(plugin_id))
-    try:
-        found: BreakerView = await handle.query(
-            "view",
-            result_type=BreakerView,
-            reject_condition=QueryRejectCondition.NOT_OPEN,
-            rpc_timeout=timedelta(seconds=patience),
-        )
-    except WorkflowQueryRejectedError:  # it has ended: all is well
-        return None
-    except RPCError as error:
-        if not is_missing(error):
-            raise
-        return None
-    return found
+    limit = timedelta(seconds=patience)
+    return await look_at(client, breaker_id(plugin_id), "view", BreakerView, patience=limit)

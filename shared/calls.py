@@ -1,23 +1,59 @@
-"""Many calls to Temporal at once, within bounds."""
+"""Calls to Temporal: many at once, within bounds, and looks at workflows."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryRejectedError
+from temporalio.common import QueryRejectCondition
 from temporalio.service import RPCError, RPCStatusCode
 
 AT_ONCE = 50
 """Calls under way at once: enough to keep a server busy, not enough to crowd out its runs."""
 
 Item = TypeVar("Item")
+View = TypeVar("View")
 Advance = Callable[[], None]
 
 
 def is_missing(error: RPCError) -> bool:
     """Whether the thing asked for does not exist."""
     return error.status is RPCStatusCode.NOT_FOUND
+
+
+async def look_at(
+    client: Client,
+    workflow_id: str,
+    query: str,
+    result_type: type[View],
+    *,
+    patience: timedelta | None = None,
+) -> View | None:
+    """What an open workflow answers to a query; None when there is none. Needs a worker.
+
+    Errors: `RPCError`, among them that none answers within `patience`, `WorkflowQueryFailedError`.
+    """
+    handle = client.get_workflow_handle(workflow_id)
+    while True:
+        try:
+            found: View = await handle.query(
+                query,
+                result_type=result_type,
+                reject_condition=QueryRejectCondition.NOT_OPEN,
+                rpc_timeout=patience,
+            )
+        except WorkflowQueryRejectedError as error:
+            if error.status is WorkflowExecutionStatus.CONTINUED_AS_NEW:
+                continue  # in this very moment: the run after it knows
+            return None
+        except RPCError as error:
+            if not is_missing(error):
+                raise
+            return None
+        return found
 
 
 async def at_once(

@@ -34,7 +34,7 @@ from domain.governor import (
 from domain.ids import governor_id
 from domain.ledger_state import RequestState
 from domain.limits import TenantLimits
-from shared.calls import at_once, is_missing
+from shared.calls import at_once, is_missing, look_at
 
 log = structlog.get_logger(__name__)
 
@@ -222,16 +222,8 @@ async def view_governor(
 
     Errors: `RPCError`, among them that none answers in time.
     """
-    handle = client.get_workflow_handle(governor_id(tenant_id))
-    try:
-        found: GovernorView = await handle.query(
-            "view", result_type=GovernorView, rpc_timeout=timedelta(seconds=patience)
-        )
-    except RPCError as error:
-        if not is_missing(error):
-            raise
-        return None
-    return found
+    limit = timedelta(seconds=patience)
+    return await look_at(client, governor_id(tenant_id), "view", GovernorView, patience=limit)
 
 
 async def tell(client: Client, message: Tell) -> None:

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowQueryRejectedError
-from temporalio.common import QueryRejectCondition, WorkflowIDConflictPolicy
+from temporalio.client import Client
+from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from domain.attributes import REGISTRY
@@ -24,7 +24,7 @@ from domain.registry import (
     shard_of,
 )
 from domain.task import Task
-from shared.calls import at_once, is_missing
+from shared.calls import at_once, is_missing, look_at
 
 Key = tuple[str, str]
 """(tenant_id, task_id)."""
@@ -100,21 +100,7 @@ async def set_paused(client: Client, key: Key, *, paused: bool, note: str) -> No
 
 async def read_shard(client: Client, workflow_id: str) -> Snapshot:
     """A shard as it is now; empty when there is none. Needs a worker. Errors: `RPCError`."""
-    handle = client.get_workflow_handle(workflow_id)
-    while True:
-        try:
-            found: Snapshot = await handle.query(
-                "snapshot", result_type=Snapshot, reject_condition=QueryRejectCondition.NOT_OPEN
-            )
-        except WorkflowQueryRejectedError as error:
-            if error.status is WorkflowExecutionStatus.CONTINUED_AS_NEW:
-                continue  # in this very moment: the run after it knows
-            return Snapshot()  # somebody ended it: it remembers for nobody any more
-        except RPCError as error:
-            if not is_missing(error):
-                raise
-            return Snapshot()
-        return found
+    return await look_at(client, workflow_id, "snapshot", Snapshot) or Snapshot()
 
 
 async def _signal(client: Client, workflow_id: str, name: str, batch: Remove | SetPaused) -> None:

@@ -1,9 +1,11 @@
 """The registry's workflow: no signal is lost, however many come while it goes on as new."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor, OutboundInterceptor, QueryWorkflowInput
 
 from domain.ids import registry_id
 from domain.registry import SHARDS, Snapshot, shard_of
@@ -11,6 +13,7 @@ from domain.task import Task
 from shared.calls import at_once
 from shared.registry import forget, put_of, read_shard, remember, set_paused
 from tests.conftest import task_of
+from tests.starter.harness import eventually_async
 from tests.watch.harness import Watched
 
 
@@ -59,6 +62,49 @@ async def test_signals_survive_continue_as_new(
     )
     assert [run.id async for run in runs], "at least one went on as new"
     await forget(watched.client, [(tenant, task.task_id) for task in given])
+
+
+class MeetsTheRunBefore(Interceptor):
+    """A client's first query arrives in the moment in which its workflow goes on as a new run."""
+
+    def __init__(self, run_id: str) -> None:
+        self.asks: list[str | None] = [None, run_id]
+
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:  # noqa: A002
+        """Look at the queries of a client."""
+        asks = self.asks
+
+        class Outbound(OutboundInterceptor):
+            async def query_workflow(self, input: QueryWorkflowInput) -> Any:  # noqa: A002
+                return await super().query_workflow(replace(input, run_id=asks.pop()))
+
+        return Outbound(next)
+
+
+async def test_who_asks_while_it_goes_on_as_new_is_answered_by_the_run_after(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run that has gone on rejects the question, which does not mean that there is none."""
+    monkeypatch.setattr("workflows.registry.SIGNALS_PER_RUN", 3)
+    [task] = tasks("goes-on", 1)
+    put = put_of(task, weight=1.0, digest="d", task_queue=watched.settings.task_queue)
+    await remember(watched.client, [put])
+    workflow_id = registry_id("goes-on", shard_of(task.task_id))
+    handle = watched.client.get_workflow_handle(workflow_id)
+    first = (await handle.describe()).run_id
+    for _ in range(3):
+        await remember(watched.client, [put])
+
+    async def has_gone_on() -> bool:
+        return (await handle.describe()).run_id != first
+
+    await eventually_async(has_gone_on)
+    late = MeetsTheRunBefore(first)
+    client = Client(**(watched.client.config() | {"interceptors": [late]}))
+    assert (await read_shard(client, workflow_id)).entries.keys() == {task.task_id}
+    assert not late.asks, "it was asked twice"
+    await handle.terminate()
+    assert await read_shard(watched.client, workflow_id) == Snapshot()
 
 
 async def test_a_shard_holds_its_own_tasks_whole(watched: Watched) -> None:
