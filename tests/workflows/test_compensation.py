@@ -10,7 +10,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from domain.attributes import REASON_MEMO
 from domain.run import TaskRunResult
 from domain.states import RunState
-from tests.admission.harness import Governed, Place, new_tenant, succeeded, waiting
+from tests.admission.harness import Governed, Place, new_tenant, succeeded
 from tests.workflows.harness import (
     Runs,
     Step,
@@ -25,6 +25,7 @@ from tests.workflows.harness import (
     stay_open,
     succeed,
 )
+from tests.workflows.overtaken import overtaken
 
 UNDO = "compensation: {plugin_id: undo, params: {action: rollback}}\nheartbeat_timeout: 1s\n"
 ONCE = f"{UNDO}retry: {{max_attempts: 1}}"
@@ -196,21 +197,14 @@ async def test_what_is_undone_is_undone_under_its_lock(
 ) -> None:
     """A run that gave its mutex group away in a long back-off waits for it again to be undone."""
     monkeypatch.setattr("domain.recovery.LONG_BACKOFF", timedelta(seconds=0.3))
-    tenant, place, gate = new_tenant(), Place(), asyncio.Event()
-    task = governed.script(
-        *(fail_after(gate, "BUSY"), place.stay),
-        tenant_id=tenant,
-        mutex=["m"],
+    tenant, place = new_tenant(), Place()
+    task, first, second = await overtaken(
+        *(governed, tenant, place, place.stay),
         on_conflict=on_conflict,
         heartbeat_timeout="1s",
         retry={"max_attempts": 2, "initial_interval": "1s"},
         compensation={"plugin_id": "undo"},
     )
-    first = await governed.go(task)
-    await governed.plugin.called(task.task_id)
-    second = await governed.go(governed.at(place, tenant, mutex=["m"]))
-    await waiting(second)
-    gate.set()
     await place.entered(second)
     await shows(first, TaskStatus="RETRYING")
     await first.cancel()
@@ -233,20 +227,13 @@ async def test_what_cannot_have_its_lock_again_is_not_undone_and_says_so(
 ) -> None:
     """Undoing beside the new holder could break its work: somebody has to look at it instead."""
     monkeypatch.setattr("domain.recovery.LONG_BACKOFF", timedelta(seconds=0.3))
-    tenant, place, gate = new_tenant(), Place(), asyncio.Event()
-    task = governed.script(
-        fail_after(gate, "BUSY"),
-        tenant_id=tenant,
-        mutex=["m"],
+    tenant, place = new_tenant(), Place()
+    task, first, second = await overtaken(
+        *(governed, tenant, place),
         queue_timeout="1s",
         retry={"max_attempts": 2, "initial_interval": "300ms"},
         compensation={"plugin_id": "undo"},
     )
-    first = await governed.go(task)
-    await governed.plugin.called(task.task_id)
-    second = await governed.go(governed.at(place, tenant, mutex=["m"]))
-    await waiting(second)
-    gate.set()
     await place.entered(second)
     error = await ended(first)
     place.let_go()

@@ -11,7 +11,7 @@ from temporalio.exceptions import ApplicationError
 from domain.attributes import PAUSE, RESUME
 from domain.run import FlagsNow, TaskRunResult, fence_of
 from domain.states import RunState
-from tests.admission.harness import Governed, Place, new_tenant, succeeded, waiting
+from tests.admission.harness import Governed, Place, new_tenant, succeeded
 from tests.workflows.harness import (
     Runs,
     asked_to_hold,
@@ -26,6 +26,7 @@ from tests.workflows.harness import (
     stay_open,
     succeed,
 )
+from tests.workflows.overtaken import overtaken
 
 QUICK = "retry: {max_attempts: 3, initial_interval: 100ms, backoff: 1, max_interval: 100ms}"
 SLOW = "retry: {max_attempts: 3, initial_interval: 2s, backoff: 1, max_interval: 2s}"
@@ -101,19 +102,12 @@ async def test_only_a_long_back_off_lets_others_in(
     Its next attempt has a higher fence either way.
     """
     monkeypatch.setattr(_LONG, timedelta(seconds=0.3 if long else 60))
-    tenant, place, gate = new_tenant(), Place(), asyncio.Event()
-    task = governed.script(
-        *(fail_after(gate, "BUSY"), place.stay),
-        tenant_id=tenant,
-        mutex=["m"],
+    tenant, place = new_tenant(), Place()
+    task, first, second = await overtaken(
+        *(governed, tenant, place, place.stay),
         heartbeat_timeout="1s",
         retry={"max_attempts": 2, "initial_interval": "300ms"},
     )
-    first = await governed.go(task)
-    await governed.plugin.called(task.task_id)
-    second = await governed.go(governed.at(place, tenant, mutex=["m"]))
-    await waiting(second)
-    gate.set()
     await place.entered(second if long else first)
     await shows(first if long else second, TaskStatus="QUEUED")
     await governed.holds(second if long else first, tenant=tenant)
@@ -133,19 +127,12 @@ async def test_a_run_that_is_not_admitted_again_fails_with_its_last_code(
 ) -> None:
     """It was under way already: that it was refused is the end of it, and no skipped fire."""
     monkeypatch.setattr(_LONG, timedelta(seconds=0.3))
-    tenant, place, gate = new_tenant(), Place(), asyncio.Event()
-    task = governed.script(
-        fail_after(gate, "BUSY"),
-        tenant_id=tenant,
-        mutex=["m"],
+    tenant, place = new_tenant(), Place()
+    _, first, second = await overtaken(
+        *(governed, tenant, place),
         on_conflict="fail",
         retry={"max_attempts": 2, "initial_interval": "300ms"},
     )
-    first = await governed.go(task)
-    await governed.plugin.called(task.task_id)
-    second = await governed.go(governed.at(place, tenant, mutex=["m"]))
-    await waiting(second)
-    gate.set()
     await place.entered(second)
     error = await ended(first)
     place.let_go()

@@ -18,12 +18,12 @@ from tests.workflows.harness import (
     ended,
     event_types,
     fail,
-    fail_after,
     shows,
     skip,
     stay_open,
     succeed,
 )
+from tests.workflows.overtaken import overtaken
 
 QUICK = "retry: {max_attempts: 2, initial_interval: 100ms, max_interval: 100ms}"
 AGAIN: dict[str, Any] = {"retry": {"max_attempts": 2, "initial_interval": "300ms"}}
@@ -217,15 +217,11 @@ async def _overtaken(governed: Governed, *, cancel: bool = False, **fields: Any)
 
     `cancel`: until it was cancelled in the queue; it has to be admitted again to be undone.
     """
-    tenant, place, gate = new_tenant(), Place(), asyncio.Event()
+    tenant, place = new_tenant(), Place()
     said: dict[str, Any] = {"tenant_id": tenant, "mutex": ["m"], "overlap": "allow"}
     await succeeded(await governed.go(governed.script(succeed(), **said)))  # its governor is up
-    task = governed.script(fail_after(gate, "BUSY"), succeed(), **said, **AGAIN, **fields)
-    first = await governed.go(task)
-    await governed.plugin.called(task.task_id)
-    second = await governed.go(governed.at(place, tenant, mutex=["m"]))
-    await waiting(second)
-    gate.set()
+    more = {"overlap": "allow", **AGAIN, **fields}
+    task, first, second = await overtaken(governed, tenant, place, succeed(), **more)
     await place.entered(second)
     if cancel:
         await shows(first, TaskStatus="QUEUED")
