@@ -6,6 +6,7 @@ The lower half reads answers of any service: bounded, strict, and never more tha
 import asyncio
 import contextlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,7 @@ import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from domain.document import parse_json
+from domain.masking import NOTHING, Mask
 from domain.problems import InvalidInput, problems_of
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -24,6 +26,8 @@ MAX_ACCEPTANCE_BYTES = 64 * 1024
 ACCEPTANCE_SECONDS = 1.0
 RETRYABLE_4XX = frozenset({408, 425, 429})
 _MOST_SHOWN = 300
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
+"""Of a failure: it is what failures are listed and found by, in plain text, and no sentence."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -66,8 +70,10 @@ class Accepted:
     """A 202: the plugin works on, and will report."""
 
 
-async def read_answer(response: httpx.Response, *, now: datetime) -> Finished | Accepted | Failure:
-    """What the plugin says of the execution.
+async def read_answer(
+    response: httpx.Response, *, now: datetime, mask: Mask = NOTHING
+) -> Finished | Accepted | Failure:
+    """What the plugin says of the execution, without the values of the secrets that it was given.
 
     Never takes anything but a whole, well-formed `SUCCESS` for one. Errors: those of httpx, when
     the connection breaks while the body is read.
@@ -79,22 +85,22 @@ async def read_answer(response: httpx.Response, *, now: datetime) -> Finished | 
                 await read_body(response, MAX_ACCEPTANCE_BYTES)
         return Accepted()
     if response.status_code != httpx.codes.OK:
-        return _refusal(response, now)
+        return _refusal(response, now, mask)
     body = await read_body(response, MAX_ANSWER_BYTES)
     if body is None:
         return _bad(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-    answer = parsed(Answer, body)
+    answer = parsed(Answer, body, mask)
     return _bad(answer) if isinstance(answer, str) else judged(answer)
 
 
 def judged(answer: Answer) -> Finished | Failure:
     """A well-formed answer, or report: also a success fails when its result is too large."""
     if answer.status == "FAILED":
-        return Failure(
-            answer.error_code or "PLUGIN_FAILED",
-            answer.message or "the plugin said FAILED and gave no message",
-            retryable=answer.retryable,
-        )
+        code, message = answer.error_code or "PLUGIN_FAILED", answer.message or ""
+        if not _CODE.fullmatch(code):
+            code, message = "PLUGIN_FAILED", ": ".join(filter(None, [code, message]))
+        message = message or "the plugin said FAILED and gave no message"
+        return Failure(code, message, retryable=answer.retryable)
     if len(json.dumps(answer.result)) > MAX_RESULT_BYTES:
         message = (
             f"the result is larger than {MAX_RESULT_BYTES} bytes: give back a reference instead"
@@ -107,9 +113,9 @@ def _bad(message: str, *, retryable: bool = True) -> Failure:
     return Failure("PLUGIN_BAD_ANSWER", message, retryable=retryable)
 
 
-def _refusal(response: httpx.Response, now: datetime) -> Failure:
-    status = response.status_code
-    text = f"the plugin runtime answered {status} {response.reason_phrase}".rstrip()
+def _refusal(response: httpx.Response, now: datetime, mask: Mask) -> Failure:
+    status, phrase = response.status_code, mask.text(response.reason_phrase)
+    text = f"the plugin runtime answered {status} {phrase}".rstrip()
     wait = retry_after(response.headers.get("retry-after"), now)
     if status == httpx.codes.TOO_MANY_REQUESTS:
         return Failure("PLUGIN_THROTTLED", text, retry_after=wait)
@@ -128,12 +134,14 @@ async def read_body(response: httpx.Response, most: int) -> bytes | None:
     return bytes(body)
 
 
-def parsed(model: type[Model], body: bytes) -> Model | str:
+def parsed(model: type[Model], body: bytes, mask: Mask = NOTHING) -> Model | str:
     """The body as `model`, else in words what keeps it from being one."""
     try:
-        return model.model_validate(parse_json(body).data)
+        return model.model_validate(mask.json(parse_json(body).data))
     except InvalidInput as error:
         first = error.problems[0]  # there may be as many as the answer has values
+        if mask is not NOTHING:  # what is shown of the body may be a part of a secret
+            return "the answer is not the contract: not valid JSON"
     except ValidationError as error:
         first = problems_of(error)[0]
     return f"the answer is not the contract: {str(first)[:_MOST_SHOWN]}"

@@ -7,6 +7,7 @@ from itertools import islice, pairwise
 from domain.cron import CronExpression
 from domain.limits import TenantLimits
 from domain.problems import Problem
+from domain.references import reference_problems
 from domain.shifted import LONGEST_SHIFT
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
 from domain.triggers import task_times
@@ -30,6 +31,10 @@ def check_task(
     yield from _one_off_checks(task)
     yield from _time_checks(task, said)
     yield from _spread_checks(task)
+    yield from reference_problems(task.params, ("params",))
+    if task.compensation:
+        at = ("compensation", "params")
+        yield from reference_problems(task.compensation.params, at)
     size = len(task.model_dump_json(include={"params"}))
     if size > MAX_PARAMS_BYTES:
         yield Problem(("params",), f"{size} bytes: the limit is {MAX_PARAMS_BYTES}")

@@ -39,7 +39,8 @@ class Progress(Payload):
 
     `compensates`: the call undoes a run, so that `attempt` counts among such calls. `retries`:
     whether `task-retry-queue` was on when it was accepted. `published`: what became of the state
-    changes that were told meanwhile; the result of the execution carries it on.
+    changes that were told meanwhile; the result of the execution carries it on. `secrets`: the
+    names of those that the plugin was given, which no report of its may give away.
     """
 
     attempt: int
@@ -51,6 +52,7 @@ class Progress(Payload):
     accepted_at: datetime | None = None
     retries: bool = True
     published: Published | None = None
+    secrets: list[str] = []
 
 
 COMPENSATION_SUFFIX = "/compensation"
