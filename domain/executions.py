@@ -52,7 +52,7 @@ class Progress(Payload):
     accepted_at: datetime | None = None
     retries: bool = True
     published: Published | None = None
-    secrets: list[str] = []
+    secrets: tuple[str, ...] = ()
 
 
 COMPENSATION_SUFFIX = "/compensation"

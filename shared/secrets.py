@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from domain.ids import NAME
-from domain.references import reference_to
+from domain.masking import NOTHING, Mask
+from domain.references import reference_to, secrets_in, with_secrets
+from domain.task import Params
 from shared.settings import Settings
 
 MAX_SECRET_BYTES = 64 * 1024
@@ -35,6 +37,17 @@ class Vault:
     def of(cls, settings: Settings) -> "Vault":
         """Those of a process with these settings."""
         return cls(settings.secrets_dir)
+
+    async def open(self, tenant_id: str, params: Params) -> tuple[Params, Mask]:
+        """The params with values for references, and what takes these out of an answer.
+
+        Errors: `SecretNotFound`.
+        """
+        names = secrets_in(params)
+        if not names:
+            return params, NOTHING
+        values = await self.read(tenant_id, names)
+        return with_secrets(params, values), Mask(values)
 
     async def read(self, tenant_id: str, names: Iterable[str]) -> dict[str, str]:
         """The values by their names, as they are now. Errors: `SecretNotFound`."""
