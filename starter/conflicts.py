@@ -32,7 +32,7 @@ async def add_conflicts(
     Costs nothing where no limit governs anything; a warning says why there is no answer, and then
     both numbers stay None.
     """
-    if not _can_collide(plan, registration):
+    if not can_collide(plan, registration):
         plan.conflicts_before = plan.conflicts_after = 0
         return
     try:
@@ -49,7 +49,7 @@ async def add_conflicts(
     plan.new_conflicts = compared.new()
 
 
-def _can_collide(plan: Plan, registration: Registration) -> bool:
+def can_collide(plan: Plan, registration: Registration) -> bool:
     """Whether a limit governs any run, before the change or after it."""
     limited = {name for name, own in plan.limits.items() if own.max_concurrent is not None}
     before = [change.before for change in plan.updated if change.before]

@@ -88,6 +88,7 @@ class Change:
     paused: bool = False
     note: str = ""
     before: Task | None = None
+    digest_before: str | None = None
 
 
 @dataclass(slots=True)
@@ -105,6 +106,8 @@ class Plan:
     conflicts_after: int | None = None
     new_conflicts: list[ConflictAhead] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    digests: dict[Key, str] = field(default_factory=dict)
+    """Of every task of the file, as it is wanted."""
 
     def as_json(self) -> dict[str, Any]:
         """The document of `plan` and `apply`.

@@ -1,6 +1,6 @@
 """Registering tasks: what would change, changing it, and finding what is registered."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 from temporalio.client import (
@@ -43,6 +43,9 @@ VERIFIED_BELOW = 100
 listed digest is the wanted one counts as unchanged: reading one costs as much as writing one."""
 MOST_VERIFIED = 200
 
+Guard = Callable[[str | None], None]
+"""Says, by an error, that a task must not be changed whose digest is this; None: there is none."""
+
 
 async def listed(
     client: Client, tenants: Iterable[str] | None = None
@@ -71,23 +74,28 @@ async def make_plan(
     `prune` also deletes the tasks of the file's tenants that the file does not have. Without
     `touch`, a namespace that lacks search attributes is left so: nothing is registered there.
     """
+    # A list costs as much as the tenant has tasks: for few of them it is not asked.
+    few = not prune and len(registration.tasks) <= VERIFIED_BELOW
     with temporal_errors():
         if touch:
             await register_search_attributes(client)
-        known = touch or not await missing_search_attributes(client)
+        known = touch or few or not await missing_search_attributes(client)
         tenants = await compare_tenants(client, registration)
         circumstances = await circumstances_of(
             client, registration.tasks, task_queue, tenants.limited
         )
-    present = await listed(client, registration.tenant_ids()) if known else {}
+    present = await listed(client, registration.tenant_ids()) if known and not few else {}
     plan = Plan(task_queue=task_queue, tenants=tenants.changes, limits=tenants.limits)
     compare: list[Wanted] = []
     for wanted in all_wanted(registration, tenants, circumstances):
         task = wanted.task
+        plan.digests[wanted.key] = wanted.digest
         if not wanted.next_times:
             plan.warnings.append(f"{task.tenant_id}/{task.task_id} never fires again")
         entry = present.get(wanted.key)
-        if entry is None:
+        if few:
+            compare.append(wanted)
+        elif entry is None:
             plan.created.append(wanted)
         elif (
             len(present) > VERIFIED_BELOW
@@ -116,6 +124,7 @@ async def make_plan(
                     state.paused,
                     state.note or "",
                     task_of(description.schedule),
+                    description.typed_search_attributes.get(SPEC_DIGEST),
                 )
             )
         else:
@@ -123,6 +132,7 @@ async def make_plan(
 
     with temporal_errors():
         await at_once(compare, compare_one, total("Comparing", len(compare)))
+    plan.created.sort(key=lambda wanted: wanted.key)
     if prune:
         plan.deleted = sorted(
             present.keys() - {(t.tenant_id, t.task_id) for t in registration.tasks}
@@ -131,11 +141,14 @@ async def make_plan(
     return plan
 
 
-async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Plan:
+async def carry_out(
+    client: Client, plan: Plan, *, total: Total = silent, guard: Guard | None = None
+) -> Plan:
     """Do what a plan says. What it finds done already by somebody else it does not do again.
 
-    Errors: `TemporalUnreachable` when Temporal goes away in the middle; each schedule is then
-    either as it was or as wanted, and the same apply again finishes the rest.
+    `guard` is asked about the digest that each task has at the moment of its change. Errors: its
+    own; `TemporalUnreachable` when Temporal goes away in the middle; each schedule is then either
+    as it was or as wanted, and the same apply again finishes the rest.
     """
     done = Plan(
         task_queue=plan.task_queue,
@@ -145,52 +158,10 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
         conflicts_after=plan.conflicts_after,
         new_conflicts=plan.new_conflicts,
         warnings=plan.warnings,
+        digests=plan.digests,
     )
 
-    async def create(wanted: Wanted) -> None:
-        try:
-            await client.create_schedule(
-                wanted.id,
-                wanted.schedule,
-                search_attributes=schedule_attributes(wanted.task, wanted.digest),
-            )
-        except ScheduleAlreadyRunningError:
-            await replace(Change(wanted, [], []))
-        else:
-            done.created.append(wanted)
-
-    async def replace(change: Change) -> None:
-        wanted = change.wanted
-        changes: list[str] = []
-
-        async def update(current: ScheduleUpdateInput) -> ScheduleUpdate | None:
-            changes[:] = changes_of(current.description, wanted)
-            if not changes:
-                return None
-            schedule = wanted.schedule
-            schedule.state = current.description.schedule.state  # a paused task stays paused
-            return ScheduleUpdate(schedule, schedule_attributes(wanted.task, wanted.digest))
-
-        try:
-            await client.get_schedule_handle(wanted.id).update(update)
-        except RPCError as error:
-            if not is_missing(error):
-                raise
-            await create(wanted)
-            return
-        if changes:
-            done.updated.append(Change(wanted, changes, change.times_before))
-        else:
-            done.unchanged += 1
-
-    async def delete(key: Key) -> None:
-        try:
-            await client.get_schedule_handle(schedule_id(*key)).delete()
-        except RPCError as error:
-            if not is_missing(error):
-                raise
-        done.deleted.append(key)
-
+    changing = _Changing(client, done, guard)
     count = len(plan.created) + len(plan.updated) + len(plan.deleted)
     advance = total("Applying", count)
     # First what should be, then the schedules: killed in between, the watch finishes creating.
@@ -202,15 +173,84 @@ async def carry_out(client: Client, plan: Plan, *, total: Total = silent) -> Pla
         # Limits before the tasks that they are for: no run asks before they hold.
         await change_tenants(client, plan.tenants, task_queue=plan.task_queue)
         await forget(client, plan.deleted)
-        await remember(client, puts)
-        await at_once(plan.created, create, advance)
-        await at_once(plan.updated, replace, advance)
-        await at_once(plan.deleted, delete, advance)
+        if guard is None:
+            await remember(client, puts)
+        await at_once(plan.created, changing.create, advance)
+        await at_once(plan.updated, changing.replace, advance)
+        await at_once(plan.deleted, changing.delete, advance)
+        if guard is not None:
+            # What a guard keeps from being changed, the watch must not change either: killed in
+            # between, it puts back what was updated, and learns of what was created.
+            await remember(client, puts)
         await _verify(client, done, total)
     done.created.sort(key=lambda wanted: wanted.key)
     done.updated.sort(key=lambda change: change.wanted.key)
     done.deleted.sort()
     return done
+
+
+class _Changing:
+    """One schedule at a time, and what was done about it. Errors: `RPCError`, and the guard's."""
+
+    def __init__(self, client: Client, done: Plan, guard: Guard | None) -> None:
+        self._client = client
+        self._done = done
+        self._guard = guard
+
+    async def create(self, wanted: Wanted) -> None:
+        """What is there already is replaced."""
+        if self._guard:
+            self._guard(None)
+        try:
+            await self._client.create_schedule(
+                wanted.id,
+                wanted.schedule,
+                search_attributes=schedule_attributes(wanted.task, wanted.digest),
+            )
+        except ScheduleAlreadyRunningError:
+            await self.replace(Change(wanted, [], []))
+        else:
+            self._done.created.append(wanted)
+
+    async def replace(self, change: Change) -> None:
+        """What is gone is created, and what is as wanted is left alone."""
+        wanted = change.wanted
+        changes: list[str] = []
+        before: str | None = None
+
+        async def update(current: ScheduleUpdateInput) -> ScheduleUpdate | None:
+            nonlocal before
+            before = current.description.typed_search_attributes.get(SPEC_DIGEST)
+            if self._guard:
+                self._guard(before)
+            changes[:] = changes_of(current.description, wanted)
+            if not changes:
+                return None
+            schedule = wanted.schedule
+            schedule.state = current.description.schedule.state  # a paused task stays paused
+            return ScheduleUpdate(schedule, schedule_attributes(wanted.task, wanted.digest))
+
+        try:
+            await self._client.get_schedule_handle(wanted.id).update(update)
+        except RPCError as error:
+            if not is_missing(error):
+                raise
+            await self.create(wanted)
+            return
+        if changes:
+            done = Change(wanted, changes, change.times_before, digest_before=before)
+            self._done.updated.append(done)
+        else:
+            self._done.unchanged += 1
+
+    async def delete(self, key: Key) -> None:
+        """What is gone is deleted."""
+        try:
+            await self._client.get_schedule_handle(schedule_id(*key)).delete()
+        except RPCError as error:
+            if not is_missing(error):
+                raise
+        self._done.deleted.append(key)
 
 
 async def _verify(client: Client, done: Plan, total: Total) -> None:
