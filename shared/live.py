@@ -15,7 +15,7 @@ AGAIN_SECONDS = 10.0
 """After which refused content is looked at again: what it lacked may be in another file."""
 
 Content = TypeVar("Content")
-Stamp = tuple[int, int] | None
+Stamp = tuple[int, ...] | None
 
 
 class LiveFile(Generic[Content]):
@@ -77,4 +77,5 @@ def _stamp_of(path: Path) -> Stamp:
         stat = path.stat()
     except OSError:
         return None
-    return stat.st_mtime_ns, stat.st_size
+    # A file put in the place of another within a tick of the clock is another inode.
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino

@@ -121,5 +121,10 @@ def caller_of(name: str, tenant_id: str | None, scopes: Iterable[Scope]) -> Call
     return Caller(name, tenant_id, granted)
 
 
+def invalid_token() -> Unauthenticated:
+    """The one answer for whatever nobody vouches for, which tells nothing of why."""
+    return Unauthenticated("this token is not known here", "token_invalid")
+
+
 def _bad_tenant(message: str) -> InvalidInput:
     return InvalidInput([Problem(("tenant_id",), message)])

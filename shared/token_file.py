@@ -1,0 +1,160 @@
+"""The file of bearer tokens on disk: changed by one command at a time, read by the API as it is."""
+
+import fcntl
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from domain.problems import InvalidInput, Problem
+from shared.errors import Refused, TaskflowError
+from shared.files import read_text
+from shared.live import LiveFile
+from shared.tokens import Tokens
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_SECONDS = 10.0
+"""How long a command waits for another one that changes the file."""
+
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
+
+Result = TypeVar("Result")
+
+
+def load_tokens(path: Path) -> Tokens:
+    """The tokens of a file; none where there is no file.
+
+    Errors: `InvalidInput` for a file that cannot be read, is wrong, or that others may write: who
+    can add a line to it can let themselves in.
+    """
+    mode = _mode_of(path)
+    if mode is None:
+        return Tokens({})
+    if mode & _OTHERS_WRITE:
+        raise _refused(path, f"others may write it: run `chmod go-w {path}`")
+    try:
+        return Tokens.parse(read_text(path))
+    except InvalidInput as error:
+        raise InvalidInput(error.problems, str(path)) from error
+
+
+class LiveTokens:
+    """The tokens as their file says them now; asking costs one `stat` when it has not changed.
+
+    A file that became wrong keeps the last good tokens, which `warning` and the log say; without a
+    file there are none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Errors: `InvalidInput` for a file that is wrong."""
+        self._file = LiveFile(path, _load_and_warn, "tokens")
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with the file as it is now."""
+        return self._file.warning
+
+    def current(self) -> Tokens:
+        """The newest good tokens."""
+        return self._file.current()
+
+
+def change_tokens(path: Path, change: Callable[[Tokens], tuple[Tokens, Result]]) -> Result:
+    """Put what `change` makes of the tokens in their place, and give back what it gives.
+
+    Whoever reads meanwhile finds all of the old or all of the new file. A new file is its owner's
+    alone; one that exists keeps its owner and mode.
+    Errors: those of `load_tokens` and `change`, with which nothing is written; `TaskflowError`
+    when the file cannot be written; `Refused` when another command is at it for too long.
+    """
+    path = Path(os.path.realpath(path))  # a link stays one, and leads to the new file
+    try:
+        with _alone(path):
+            before = load_tokens(path)
+            after, result = change(before)
+            if after != before:
+                _replace(path, after.text())
+            return result
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise TaskflowError(f"{path} cannot be written: {reason}; nothing was changed") from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock beside the file. It stays: two could lock two files of the same name."""
+    lock = path.with_name(f"{path.name}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
+    try:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    raise Refused(
+                        f"{lock} is held by another command for {PATIENCE_SECONDS:g} s: "
+                        "nothing was changed"
+                    ) from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _replace(path: Path, text: str) -> None:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            with suppress(FileNotFoundError):
+                old = path.stat()
+                if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
+                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
+                os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)  # a revocation must survive a power cut
+    finally:
+        os.close(folder)
+
+
+def _load_and_warn(path: Path) -> Tokens:
+    tokens = load_tokens(path)
+    mode = _mode_of(path)
+    if mode is None:
+        log.warning("no file of tokens", action="tokens_missing", path=str(path))
+    elif mode & stat.S_IROTH:
+        # Its digests let nobody in, and mounted files are often so: no reason to let nobody in.
+        log.warning("others may read the tokens", action="tokens_readable", path=str(path))
+    return tokens
+
+
+def _mode_of(path: Path) -> int | None:
+    """Permissions; None when there is no such file. Errors: `InvalidInput`."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _refused(path, f"cannot be read: {reason.lower()}") from error
+
+
+def _refused(path: Path, message: str) -> InvalidInput:
+    return InvalidInput([Problem((), message)], str(path))
