@@ -1,8 +1,9 @@
 """One call of a plugin: what it is known by and what it says."""
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from urllib.parse import quote
 
 from temporalio import activity
@@ -10,6 +11,15 @@ from temporalio import activity
 from domain.executions import compensation_key, nonce_of
 from domain.run import ExecuteInput, fence_of
 from domain.trace import trace_id, traceparent
+from shared.webhooks import Secret, request_id, sign
+
+Secrets = Callable[[], Sequence[Secret]]
+"""What is shared with the plugin runtime now, the newest first; empty where calls go unsigned."""
+
+
+def signature(secrets: Sequence[Secret], *what: str, body: bytes = b"") -> dict[str, str]:
+    """The headers that sign a request now; `what` names it, and comes back in its id."""
+    return sign(secrets, request_id(*what), body, now=datetime.now(UTC)) if secrets else {}
 
 
 def headers(key: str, parent: str) -> dict[str, str]:
@@ -56,17 +66,29 @@ class Call:
         """Whether a report may end it later."""
         return not (self.request.short or self.info.is_local)
 
+    def headers(self, body: bytes, secrets: Sequence[Secret]) -> dict[str, str]:
+        """Those that go with the body, signed now."""
+        what = ("execute", self.request.plugin_id, self.key, str(self.attempt))
+        return {
+            **headers(self.key, self.parent),
+            "Content-Type": "application/json",
+            **signature(secrets, *what, body=body),
+        }
+
     def body(self) -> bytes:
         """The JSON that is sent."""
         request = self.request
+        silence = None if self.info.is_local else self.info.heartbeat_timeout
         body = {
             "run_id": self.key,
+            "plugin_id": request.plugin_id,
             "attempt": self.attempt,
             "tenant_id": request.tenant_id,
             "task_id": request.task_id,
             "params": request.params,
             "trigger": request.trigger.model_dump(mode="json"),
             "deadline": (self.started + request.timeout).isoformat(),
+            "heartbeat_timeout": silence.total_seconds() if silence else None,
             "fence": fence_of(request.fence, self.attempt),
             "nonce": nonce_of(self.info.workflow_run_id or "", self.key, self.attempt),
             "compensates": self.run_id if request.compensates else None,

@@ -1,6 +1,7 @@
 """Telling a plugin that nobody wants an execution any more, and closing one that it accepted."""
 
 import asyncio
+from collections.abc import Sequence
 from urllib.parse import quote
 
 import httpx
@@ -10,12 +11,13 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.call import headers
+from activities.call import Secrets, headers, signature
 from activities.errors import attempt_failed
 from domain.attributes import CANCEL_EXECUTION
 from domain.run import CancelInput
 from domain.trace import trace_id, traceparent
 from shared.executions import OpenExecution, open_execution
+from shared.webhooks import Secret
 
 log = structlog.get_logger(__name__)
 
@@ -29,9 +31,10 @@ _FINE = frozenset({404, 405, 409, 410})
 class CancelActivities:
     """The activity that cancels executions; one instance per worker, safe to share."""
 
-    def __init__(self, http: httpx.AsyncClient, base_url: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, base_url: str, secrets: Secrets = tuple) -> None:
         self._http = http
         self._base_url = base_url
+        self._secrets = secrets
 
     @activity.defn(name=CANCEL_EXECUTION)
     async def cancel_execution(self, request: CancelInput) -> None:
@@ -48,6 +51,7 @@ class CancelActivities:
             plugin_id=request.plugin_id,
             key=request.key,
             parent=traceparent(trace, request.attempt),
+            secrets=self._secrets(),
         )
         closed = await _close(activity.client(), info, request)
         log.info(
@@ -64,7 +68,13 @@ class CancelActivities:
 
 
 async def tell_to_stop(
-    http: httpx.AsyncClient, base_url: str, *, plugin_id: str, key: str, parent: str
+    http: httpx.AsyncClient,
+    base_url: str,
+    *,
+    plugin_id: str,
+    key: str,
+    parent: str,
+    secrets: Sequence[Secret] = (),
 ) -> int:
     """The status of the plugin's answer. Errors: `ApplicationError`, when it was not told."""
     path = f"/plugin/runtime/{plugin_id}/executions/{quote(key, safe='')}"
@@ -74,7 +84,7 @@ async def tell_to_stop(
             http.stream(
                 "DELETE",
                 f"{base_url.rstrip('/')}{path}",
-                headers=headers(key, parent),
+                headers=headers(key, parent) | signature(secrets, "cancel", plugin_id, key),
             ) as response,
         ):
             status = response.status_code

@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 
 from activities.answers import Accepted, Failure, Finished, read_answer
-from activities.call import Call, headers
+from activities.call import Call, Secrets
 from activities.cancel import tell_to_stop
 from activities.errors import failed
 from activities.heartbeats import heartbeats
@@ -71,7 +71,8 @@ class Breakers(Protocol):
 class PluginActivities:
     """The activities that reach plugin runtimes; one instance per worker, safe to share.
 
-    `publish` tells of state changes while the plugin works; without it they stay untold.
+    `publish` tells of state changes while the plugin works; without it they stay untold. `secrets`
+    sign the calls; without any they go unsigned.
     """
 
     def __init__(
@@ -82,12 +83,14 @@ class PluginActivities:
         *,
         publish: Publish | None = None,
         breakers: Breakers | None = None,
+        secrets: Secrets = tuple,
     ) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._flags_of = flags_of
         self._publish = publish
         self._breakers = breakers
+        self._secrets = secrets
 
     @activity.defn(name=EXECUTE_PLUGIN)
     async def execute_plugin(self, request: ExecuteInput) -> ExecuteResult:
@@ -196,7 +199,7 @@ class PluginActivities:
                     "POST",
                     f"{self._base_url}/plugin/runtime/{call.request.plugin_id}/execute",
                     content=content,
-                    headers=headers(call.key, call.parent) | {"Content-Type": "application/json"},
+                    headers=call.headers(content, self._secrets()),
                 ) as response,
             ):
                 return await read_answer(response, now=datetime.now(UTC))
@@ -233,6 +236,7 @@ class PluginActivities:
                     plugin_id=call.request.plugin_id,
                     key=call.key,
                     parent=call.parent,
+                    secrets=self._secrets(),
                 )
             with contextlib.suppress(RPCError):
                 await handle.report_cancellation()

@@ -8,9 +8,11 @@ are not well-formed.
 import base64
 import binascii
 import hmac
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import blake2b
 
 PREFIX = "whsec_"
 LEAST_BYTES, MOST_BYTES = 24, 64
@@ -56,6 +58,14 @@ def parse_secrets(text: str) -> tuple[Secret, ...]:
     if not secrets:
         raise ValueError("is empty")
     return secrets
+
+
+def request_id(*what: str) -> str:
+    """A message id made of what a request is about, the same for each delivery of it.
+
+    A signature covers the id and the body, and not the path: so it covers the path as well.
+    """
+    return f"msg_{blake2b(json.dumps(what).encode(), digest_size=16).hexdigest()}"
 
 
 def sign(

@@ -25,6 +25,7 @@ from shared.breakers import Breakers
 from shared.errors import TemporalUnreachable
 from shared.governor import Governors
 from shared.metrics import AdmissionMetrics, BreakerMetrics, EventMetrics, serve_metrics
+from shared.plugin_secrets import PluginSecrets
 from shared.policy import LivePolicy
 from shared.search_attributes import register_search_attributes
 from shared.settings import Settings
@@ -73,6 +74,7 @@ class Parts:
     policy: LivePolicy
     plugins: PluginActivities
     events: EventActivities
+    secrets: PluginSecrets
 
 
 @contextlib.asynccontextmanager
@@ -81,6 +83,7 @@ async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Part
     governors = Governors(client, settings.task_queue)
     breakers = Breakers(client, settings.task_queue, metrics=breaker_metrics())
     policy = LivePolicy(settings.policy_file, settings.flag_overrides())
+    secrets = PluginSecrets(settings.plugin_secret_file)
     try:
         async with http_client() as http, http_client() as sinks_http:
             capacity = CapacityActivities(http, settings.capacity_url, settings.capacity_timeout)
@@ -92,7 +95,12 @@ async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Part
                 task_queue=settings.task_queue,
             )
             plugins = PluginActivities(
-                http, settings.plugin_url, policy.of, publish=events.publish, breakers=breakers
+                http,
+                settings.plugin_url,
+                policy.of,
+                publish=events.publish,
+                breakers=breakers,
+                secrets=secrets,
             )
             try:
                 yield Parts(
@@ -105,6 +113,7 @@ async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Part
                     policy,
                     plugins,
                     events,
+                    secrets,
                 )
             finally:
                 await events.close()

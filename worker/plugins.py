@@ -26,7 +26,7 @@ def build_plugin_worker(parts: "Parts") -> Worker:
     cores nor memory say how many are good. A tuner by resources would watch the whole machine,
     hand out fewer slots because of what others do on it, and take 50 ms for each slot of a burst.
     """
-    cancels = CancelActivities(parts.http, parts.settings.plugin_url)
+    cancels = CancelActivities(parts.http, parts.settings.plugin_url, parts.secrets)
     return new_worker(
         parts.client,
         task_queue=plugin_queue(parts.settings.task_queue),

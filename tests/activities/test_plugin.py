@@ -42,11 +42,13 @@ async def test_the_request_carries_the_contract(caller: Caller) -> None:
     trigger = {"kind": "manual", "nominal_time": "2026-11-23T02:00:00Z", "payload": {"a": 1}}
     assert sent.body == {
         "run_id": RUN_ID,
+        "plugin_id": "builder",
         "attempt": 2,
         "tenant_id": "acme",
         "task_id": "report",
         "params": params,
         "trigger": trigger | {"trigger_time": "2026-11-23T02:00:00Z"},
+        "heartbeat_timeout": 0.09,
         "fence": 2,
         "nonce": nonce_of(TEMPORAL_RUN_ID, RUN_ID, 2),
         "compensates": None,
