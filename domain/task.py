@@ -98,10 +98,15 @@ class OneOffTrigger(Model):
 
 
 class EventTrigger(Model):
-    """Fires for each CloudEvent of a type that the filter (CEL) lets through."""
+    """Fires for each CloudEvent of a type that the filter (CEL) lets through.
+
+    With `debounce`, only the last of a burst of events is run.
+    """
 
     event: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     filter: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = None
+    debounce: Duration | None = None
+    max_events_per_minute: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
 
 
 TRIGGER_KINDS = ("cron", "every", "at", "event")
