@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from shared.settings import get_settings
 from shared.temporal import address as configured_address
-from shared.temporal import connect
+from shared.temporal import connect, data_converter
 from starter.dev import parts
 from starter.dev.lock import owned
 from starter.dev.options import API_PORT, SANDBOX_PORT, DevOptions
@@ -65,7 +64,7 @@ class DevStack:
     async def connect(self) -> Client:
         """A client of the stack's Temporal server that speaks our pydantic models."""
         if self.own_server:
-            return await Client.connect(self.address, data_converter=pydantic_data_converter)
+            return await Client.connect(self.address, data_converter=data_converter())
         return await connect()
 
 
