@@ -10,6 +10,7 @@ from temporalio import activity
 
 from domain.executions import compensation_key, nonce_of
 from domain.run import ExecuteInput, fence_of
+from domain.task import Params
 from domain.trace import trace_id, traceparent
 from shared.webhooks import Secret, request_id, sign
 
@@ -75,8 +76,8 @@ class Call:
             **signature(secrets, *what, body=body),
         }
 
-    def body(self) -> bytes:
-        """The JSON that is sent."""
+    def body(self, params: Params) -> bytes:
+        """The JSON that is sent; `params`: those of the request, with the values of secrets."""
         request = self.request
         silence = None if self.info.is_local else self.info.heartbeat_timeout
         body = {
@@ -85,7 +86,7 @@ class Call:
             "attempt": self.attempt,
             "tenant_id": request.tenant_id,
             "task_id": request.task_id,
-            "params": request.params,
+            "params": params,
             "trigger": request.trigger.model_dump(mode="json"),
             "deadline": (self.started + request.timeout).isoformat(),
             "heartbeat_timeout": silence.total_seconds() if silence else None,

@@ -21,9 +21,12 @@ from activities.heartbeats import heartbeats
 from domain.attributes import EXECUTE_PLUGIN
 from domain.events_out import Published, RunChanges
 from domain.executions import Progress
+from domain.masking import Mask
+from domain.references import secrets_in
 from domain.run import ExecuteInput, ExecuteResult
 from domain.states import RunState
 from domain.task import Flags
+from shared.secrets import SecretNotFound, Vault
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +75,8 @@ class PluginActivities:
     """The activities that reach plugin runtimes; one instance per worker, safe to share.
 
     `publish` tells of state changes while the plugin works; without it they stay untold. `secrets`
-    sign the calls; without any they go unsigned.
+    sign the calls; without any they go unsigned. `vault`: where the secrets are that params name,
+    in the environment alone if None.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class PluginActivities:
         publish: Publish | None = None,
         breakers: Breakers | None = None,
         secrets: Secrets = tuple,
+        vault: Vault | None = None,
     ) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
@@ -91,6 +96,7 @@ class PluginActivities:
         self._publish = publish
         self._breakers = breakers
         self._secrets = secrets
+        self._vault = vault or Vault()
 
     @activity.defn(name=EXECUTE_PLUGIN)
     async def execute_plugin(self, request: ExecuteInput) -> ExecuteResult:
@@ -168,7 +174,11 @@ class PluginActivities:
     async def _admitted(self, call: Call) -> Finished | Accepted | Failure:
         """Call the plugin, unless its circuit is open."""
         plugin_id, breakers = call.request.plugin_id, self._breakers
-        content = call.body()
+        try:
+            params, mask = await self._vault.open(call.request.tenant_id, call.request.params)
+        except SecretNotFound as error:  # retryable: what is mounted may come late
+            return Failure("SECRET_NOT_FOUND", str(error))
+        content = call.body(params)
         if len(content) > MAX_REQUEST_BYTES:
             message = (
                 f"params and payload make a call of {len(content):,} bytes, and {MAX_REQUEST_BYTES}"
@@ -176,18 +186,18 @@ class PluginActivities:
             )
             return Failure("PARAMS_TOO_LARGE", message, retryable=False)
         if breakers is None:
-            return await self._call(call, content)
+            return await self._call(call, content, mask)
         if wait := await breakers.admit(plugin_id, call.key, call.attempt):
             since = wait.since.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             message = f"not called, because its circuit is open since {since}: {wait.reason}"
             delay = max(wait.retry_at - datetime.now(UTC), timedelta(milliseconds=1))
             return Failure("PLUGIN_CIRCUIT_OPEN", message, retry_after=delay, waits=True)
-        answer = await self._call(call, content)
+        answer = await self._call(call, content, mask)
         code = answer.code if isinstance(answer, Failure) else None
         breakers.record(plugin_id, call.request.tenant_id, code)
         return answer
 
-    async def _call(self, call: Call, content: bytes) -> Finished | Accepted | Failure:
+    async def _call(self, call: Call, content: bytes, mask: Mask) -> Finished | Accepted | Failure:
         """The request and its whole answer, within the attempt's timeout."""
         timeout = call.request.timeout.total_seconds()
         try:
@@ -202,11 +212,11 @@ class PluginActivities:
                     headers=call.headers(content, self._secrets()),
                 ) as response,
             ):
-                return await read_answer(response, now=datetime.now(UTC))
+                return await read_answer(response, now=datetime.now(UTC), mask=mask)
         except TimeoutError:
             return Failure("PLUGIN_TIMEOUT", f"the plugin did not answer within {timeout:g} s")
         except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
+            reason = mask.text(str(error)) or type(error).__name__
             return Failure("PLUGIN_UNAVAILABLE", f"the call to the plugin broke: {reason}")
 
     async def _store_acceptance(
@@ -219,6 +229,7 @@ class PluginActivities:
             accepted_at=datetime.now(UTC),
             retries=retries,
             published=published,
+            secrets=tuple(sorted(secrets_in(call.request.params))),
         )
         # By the client and not by `activity.heartbeat`: that one may be held back and, once this
         # activity is left to the plugin, forgotten.
