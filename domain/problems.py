@@ -70,12 +70,17 @@ _NAME_RULE = "1 to 64 of a-z 0-9 . _ -, beginning with a letter or a digit"
 
 def problems_of(error: ValidationError, at: Path = ()) -> list[Problem]:
     """A pydantic error as problems below `at`; what pydantic adds to the path leaves it."""
+    return problems_of_details(error.errors(include_url=False), at)
+
+
+def problems_of_details(details: Iterable[Any], at: Path = ()) -> list[Problem]:
+    """The same of the details of such an error."""
     return [
         Problem(
             at + tuple(step for step in detail["loc"] if step not in _NOT_STEPS),
             _sentence(detail["type"], detail["msg"], detail.get("input"), detail.get("ctx", {})),
         )
-        for detail in error.errors(include_url=False)
+        for detail in details
     ]
 
 

@@ -1,6 +1,13 @@
 """Prometheus metrics: every one with its unit and meaning, in one place."""
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    start_http_server,
+)
 
 from domain.governor import Answer, Degraded
 from domain.notices import BreachKind
@@ -174,6 +181,29 @@ class BreakerMetrics:
     def state(self, plugin_id: str, state: CircuitState) -> None:
         """Show how a circuit is."""
         self._state.labels(plugin_id).set(_CIRCUITS[state])
+
+
+class ApiMetrics:
+    """What the HTTP API was asked, and how it answered; routes are named by their templates."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._requests = Counter(
+            "task_api_requests_total",
+            "Requests that were answered",
+            ("method", "route", "status"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "task_api_request_seconds",
+            "Seconds from a request to the end of its answer",
+            ("method", "route"),
+            registry=registry,
+        )
+
+    def request(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count one."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
 
 
 _CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}

@@ -1,12 +1,21 @@
 """The HTTP API process: `python -m starter.api --host HOST --port PORT`."""
 
 import argparse
+import ipaddress
+import signal
 import socket
 import sys
 
 import uvicorn
 
+from domain.problems import InvalidInput
+from shared import log
+from shared.errors import TaskflowError
+from shared.leave import leave
+from shared.settings import Settings, get_settings
 from starter.api.app import create_app
+from starter.api.context import context_with
+from starter.authentication import authenticator_of
 
 GRACE = 4  # seconds for open requests, less than the patience of whoever stops us
 
@@ -17,19 +26,52 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8088)
     options = parser.parse_args()
-    config = uvicorn.Config(
-        create_app(), access_log=False, log_level="warning", timeout_graceful_shutdown=GRACE
-    )
+    settings = get_settings()
+    log.configure(settings)
     try:
-        # Bound here: uvicorn's own exit code for a taken port, 3, says something else in ours.
-        listener = socket.create_server((options.host, options.port), backlog=2048)
-    except OSError as error:
-        sys.stderr.write(f"api: cannot listen: {error.strerror}\n")
-        return 1
-    with listener:
+        return _serve(settings, options.host, options.port)
+    except InvalidInput as error:
+        for problem in error.problems:
+            sys.stderr.write(f"api: {error.source}: {problem}\n")
+    except TaskflowError as error:
+        sys.stderr.write(f"api: {error}\n")
+    return 1
+
+
+def _serve(settings: Settings, host: str, port: int) -> int:
+    family, address = _resolved(host, port)
+    loopback = ipaddress.ip_address(address[0].partition("%")[0]).is_loopback
+    with socket.socket(family, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            # Bound here: uvicorn's own exit code for a taken port, 3, says something else in ours.
+            listener.bind(address)
+        except OSError as error:
+            raise TaskflowError(f"cannot listen: {error.strerror}") from error
+        context = context_with(settings, authenticator_of(settings, loopback=loopback))
+        config = uvicorn.Config(
+            create_app(context),
+            access_log=False,
+            log_config=None,
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=GRACE,
+        )
+        # uvicorn sends itself the signal again when it has ended, which would be our exit code.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
         uvicorn.Server(config).run(sockets=[listener])
     return 0
 
 
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise TaskflowError(f"cannot listen on {host!r}: {error.strerror}") from error
+    family, *_, address = found[0]
+    return family, (str(address[0]), int(address[1]))
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -1,0 +1,71 @@
+"""What the routes of one process share."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+from fastapi import Request
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from domain.policy import Policy
+from shared.live import LiveFile
+from shared.metrics import ApiMetrics
+from shared.plugin_secrets import PluginSecrets
+from shared.policy import load_policy
+from shared.settings import Settings
+from starter.api.audit import Audit
+from starter.api.limits import FAILURES_PER_MINUTE, Buckets
+from starter.api.link import TemporalLink
+from starter.authentication import Anonymous
+from starter.callers import Authenticator
+
+
+@dataclass(slots=True)
+class Context:
+    """Made once for an app."""
+
+    settings: Settings
+    authenticator: Authenticator
+    plugin_secrets: PluginSecrets = field(repr=False)
+    temporal: TemporalLink
+    metrics: ApiMetrics
+    registry: CollectorRegistry
+    requests: Buckets
+    failures: Buckets
+    policy_file: LiveFile[Policy]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy as its file says it now."""
+        return self.policy_file.current()
+
+    @property
+    def loopback_only(self) -> bool:
+        """Nobody is asked who they are: only this machine may ask, and no browser for a page."""
+        return isinstance(self.authenticator, Anonymous)
+
+
+def context_with(
+    settings: Settings, authenticator: Authenticator, *, registry: CollectorRegistry = REGISTRY
+) -> Context:
+    """What the settings come to. Errors: `InvalidInput` for a file that they name and is wrong."""
+    return Context(
+        settings=settings,
+        authenticator=authenticator,
+        plugin_secrets=PluginSecrets(settings.plugin_secret_file),
+        temporal=TemporalLink(settings.temporal_timeout),
+        metrics=ApiMetrics(registry),
+        registry=registry,
+        requests=Buckets(settings.api_requests_per_minute),
+        failures=Buckets(FAILURES_PER_MINUTE),
+        policy_file=LiveFile(settings.policy_file, load_policy, "policy"),
+    )
+
+
+async def context_of(request: Request) -> Context:
+    """The context of the app that answers a request."""
+    return cast("Context", request.app.state.context)
+
+
+async def audit_of(request: Request) -> Audit:
+    """What the audit will say of a request."""
+    return cast("Audit", request.scope["taskflow.audit"])
