@@ -61,7 +61,7 @@ def register(
 
     What is registered already is updated; nothing is deleted.
     """
-    _change(file, tenant, prune=False, as_json=as_json, ask=_no_question)
+    _change(file, tenant, prune=False, as_json=as_json, ask=_no_question, each=True)
 
 
 def _change(
@@ -71,8 +71,12 @@ def _change(
     prune: bool,
     as_json: bool,
     ask: Callable[[str], bool] | None,
+    each: bool = False,
 ) -> None:
-    """Plan, and unless `ask` is None carry it out, once `ask` agrees to what would be deleted."""
+    """Plan, and unless `ask` is None carry it out, once `ask` agrees to what would be deleted.
+
+    `each`: the document says of each task what was done to it.
+    """
     from temporalio.client import Client
 
     from domain.problems import InvalidInput
@@ -82,6 +86,7 @@ def _change(
     from starter.cli.session import with_temporal
     from starter.cli.taskfile import read_tasks
     from starter.conflicts import add_conflicts
+    from starter.register import Registered
     from starter.registry import carry_out, make_plan
 
     tasks = read_tasks(file, tenant)
@@ -107,7 +112,9 @@ def _change(
     except InvalidInput as error:  # it does not fit what is registered
         raise tasks.placed(error) from error
     now = datetime.now(UTC)
-    if as_json:
+    if as_json and each:
+        print_json(Registered(tasks.registration.tasks, result).as_json())
+    elif as_json:
         print_json(result.as_json())
     else:
         show_plan(console(), result, now, seconds=None if ask is None else seconds)

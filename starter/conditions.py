@@ -1,0 +1,106 @@
+"""Changes that depend on what is there: a task's tag, and If-Match and If-None-Match over it."""
+
+import re
+from dataclasses import dataclass
+
+from temporalio.client import Client, ScheduleDescription
+from temporalio.service import RPCError
+
+from domain.ids import schedule_id
+from domain.problems import InvalidInput, Problem
+from shared.calls import is_missing
+from shared.errors import Conflict
+from shared.registry import Key
+from shared.schedules import SPEC_DIGEST
+from starter.rpc import temporal_errors
+
+_ANY = "*"
+_TAG = re.compile(r'(?P<weak>W/)?"(?P<tag>[!#-~]*)"')
+
+
+class PreconditionFailed(Conflict):
+    """What is there is not what the caller has seen; nothing was changed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, "PRECONDITION_FAILED")
+
+
+def tag_of(digest: str | None) -> str | None:
+    """What a task's specification is told by: the same for two that make the same schedule."""
+    return None if digest is None else digest.partition("/")[0]
+
+
+def etag_of(digest: str | None) -> str | None:
+    """The same as HTTP writes it."""
+    return None if digest is None else f'"{tag_of(digest)}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """`match`: tags one of which must be there; `none_match`: tags none of which may be.
+
+    None: that is no matter. `*` in either is any task at all.
+    """
+
+    match: frozenset[str] | None = None
+    none_match: frozenset[str] | None = None
+
+    def __bool__(self) -> bool:
+        return self.match is not None or self.none_match is not None
+
+    def check(self, digest: str | None) -> None:
+        """Let a change of the task with this digest happen; None: there is no such task.
+
+        Errors: `PreconditionFailed`.
+        """
+        tag = tag_of(digest)
+        if self.match is not None and not _has(self.match, tag):
+            what = "does not exist" if tag is None else "is another by now: read it again"
+            raise PreconditionFailed(f"If-Match: the task {what}. Nothing was changed.")
+        if self.none_match is not None and _has(self.none_match, tag):
+            raise PreconditionFailed("If-None-Match: the task exists. Nothing was changed.")
+
+
+def condition_of(if_match: str | None, if_none_match: str | None = None) -> Condition:
+    """The condition of a request's headers. Errors: `InvalidInput` for what is no list of tags."""
+    return Condition(
+        None if if_match is None else _tags("If-Match", if_match, weak=False),
+        None if if_none_match is None else _tags("If-None-Match", if_none_match, weak=True),
+    )
+
+
+async def digest_now(client: Client, key: Key) -> str | None:
+    """The digest of a task as it is registered; None when it is not."""
+    with temporal_errors():
+        handle = client.get_schedule_handle(schedule_id(*key))
+        try:
+            description = await handle.describe()
+        except RPCError as error:
+            if not is_missing(error):
+                raise
+            return None
+    return digest_in(description)
+
+
+def digest_in(description: ScheduleDescription) -> str:
+    """The digest of a schedule; empty for one that was not made by taskflow."""
+    return description.typed_search_attributes.get(SPEC_DIGEST) or ""
+
+
+def _has(tags: frozenset[str], tag: str | None) -> bool:
+    return tag is not None and (_ANY in tags or tag in tags)
+
+
+def _tags(header: str, text: str, *, weak: bool) -> frozenset[str]:
+    """A weak tag says nothing of whether a change may be made: If-Match takes none."""
+    if text.strip() == _ANY:
+        return frozenset({_ANY})
+    found: set[str] = set()
+    for part in text.split(","):
+        tag = _TAG.fullmatch(part.strip())
+        if tag is None:
+            message = 'must be * or a list of entity tags such as "0a1b"'
+            raise InvalidInput([Problem((header,), message)])
+        if weak or not tag["weak"]:
+            found.add(tag["tag"])
+    return frozenset(found)

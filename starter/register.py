@@ -1,0 +1,154 @@
+"""Registering tasks for a caller: by the code of `taskflow apply`, within the caller's tenant."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from weakref import WeakSet
+
+from temporalio.client import Client
+
+from domain.document import Document
+from domain.policy import Policy
+from domain.problems import InvalidInput, Problem, shown
+from domain.task import Task
+from shared.errors import NotFound
+from shared.registry import Key
+from starter.callers import Caller, Forbidden, Scope
+from starter.conditions import Condition, digest_now, tag_of
+from starter.conflicts import add_conflicts, can_collide
+from starter.plan import Plan
+from starter.registry import carry_out, make_plan
+from starter.taskdoc import TaskDocument, read_task_document
+from starter.turns import Turns
+
+UNFORESEEN = "conflicts are not foreseen: ask for them with `conflicts=true`"
+
+_TURNS = Turns()
+_PREPARED: WeakSet[Client] = WeakSet()
+"""Clients of namespaces that have our search attributes: that is made sure of once."""
+
+
+class Change(StrEnum):
+    """What registering did to a task."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What was done, task by task in the order of the document, and as a whole."""
+
+    tasks: tuple[Task, ...]
+    plan: Plan
+
+    def changes(self) -> dict[Key, Change]:
+        """What was done to each task."""
+        created = {wanted.key for wanted in self.plan.created}
+        updated = {change.wanted.key for change in self.plan.updated}
+        return {
+            key: Change.CREATED
+            if key in created
+            else Change.UPDATED
+            if key in updated
+            else Change.UNCHANGED
+            for key in ((task.tenant_id, task.task_id) for task in self.tasks)
+        }
+
+    def before(self, key: Key) -> str | None:
+        """The tag that the task had; None when it is new, or nobody can say any more."""
+        for change in self.plan.updated:
+            if change.wanted.key == key:
+                return tag_of(change.digest_before)
+        return self.after(key) if self.changes()[key] is Change.UNCHANGED else None
+
+    def after(self, key: Key) -> str | None:
+        """The tag that the task has now."""
+        return tag_of(self.plan.digests[key])
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `register`: that of `apply`, and what was done to each task."""
+        tasks = [
+            {"tenant_id": key[0], "task_id": key[1], "result": change, "etag": self.after(key)}
+            for key, change in self.changes().items()
+        ]
+        return {**self.plan.as_json(), "tasks": tasks}
+
+
+def read_body(
+    document: Document, policy: Policy, caller: Caller, tenant_id: str, *, source: str = ""
+) -> TaskDocument:
+    """The tasks of a request: one as an object, or `{"tasks": [...]}`, all of one tenant.
+
+    Only an admin may declare `tenants`, and name others than `tenant_id`. Errors: `NotFound` for
+    another tenant's task, whether there is such a tenant or not; `Forbidden`; `InvalidInput` with
+    every problem.
+    """
+    if not caller.is_admin:
+        _check_own(document.data, tenant_id)
+    return read_task_document(document, policy, tenant=tenant_id, source=source)
+
+
+async def register(
+    client: Client,
+    document: TaskDocument,
+    *,
+    task_queue: str,
+    condition: Condition = Condition(),  # noqa: B008 - frozen
+    conflicts: bool = False,
+) -> Registered:
+    """Have these tasks registered as they are said; whatever else is registered stays.
+
+    `conflicts`: also look for those that this brings, which reads all that the tenant has. Errors:
+    `InvalidInput` for what does not fit what is registered, or a condition about several tasks;
+    `PreconditionFailed`; `TemporalUnreachable`, after which the same again does the rest.
+    """
+    if not condition:
+        return await _register(client, document, task_queue, None, conflicts=conflicts)
+    if len(document.registration.tasks) != 1 or document.registration.tenants:
+        message = "a condition goes with one task: leave out If-Match and If-None-Match"
+        raise InvalidInput([Problem((), message)])
+    [task] = document.registration.tasks
+    key = (task.tenant_id, task.task_id)
+    async with _TURNS.of(key):
+        condition.check(await digest_now(client, key))
+        return await _register(client, document, task_queue, condition, conflicts=conflicts)
+
+
+async def _register(
+    client: Client,
+    document: TaskDocument,
+    task_queue: str,
+    condition: Condition | None,
+    *,
+    conflicts: bool,
+) -> Registered:
+    registration = document.registration
+    try:
+        plan = await make_plan(
+            client, registration, task_queue=task_queue, touch=client not in _PREPARED
+        )
+        _PREPARED.add(client)
+        if conflicts or not can_collide(plan, registration):
+            await add_conflicts(client, plan, registration, datetime.now(UTC))
+        else:
+            plan.warnings.append(UNFORESEEN)
+    except InvalidInput as error:
+        raise document.placed(error) from error
+    done = await carry_out(client, plan, guard=condition.check if condition else None)
+    return Registered(registration.tasks, done)
+
+
+def _check_own(data: Any, tenant_id: str) -> None:
+    """Before anything else is said of the body. Errors: `NotFound`, `Forbidden`."""
+    if not isinstance(data, dict):
+        return
+    listed = data.get("tasks")
+    for raw in [data, *(listed if isinstance(listed, list) else [])]:
+        named = raw.get("tenant_id") if isinstance(raw, dict) else None
+        if isinstance(named, str) and named != tenant_id:
+            raise NotFound(f"there is no tenant {shown(named)}")
+    if "tenants" in data:
+        raise Forbidden(Scope.ADMIN)
