@@ -7,6 +7,7 @@ id of a schedule's action; the other kinds follow the same reading order.
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import blake2b
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 _SCHEDULE = re.compile(rf"task/(?P<tenant>{NAME})/(?P<task>{NAME})")
@@ -132,6 +133,11 @@ def delivery_id(run_id: str) -> str:
 def breaker_id(plugin_id: str) -> str:
     """`breaker/<plugin id>`: the workflow that knows whether a plugin is fit to be called."""
     return f"breaker/{plugin_id}"
+
+
+def answered_id(tenant_id: str, key: str) -> str:
+    """`answered/acme/<hash>`: the workflow that keeps the answer to an `Idempotency-Key`."""
+    return f"answered/{tenant_id}/{blake2b(key.encode(), digest_size=16).hexdigest()}"
 
 
 def plugin_queue(task_queue: str) -> str:

@@ -10,6 +10,7 @@ from activities.work_orders import WorkOrderActivities
 from domain.ids import recovery_queue
 from shared.metrics import NoticeMetrics
 from worker.build import new_worker
+from workflows.answered import Answered
 from workflows.breaker import Breaker
 from workflows.delivery import Delivery
 from workflows.notice import Notice
@@ -45,7 +46,7 @@ def build_recovery_worker(parts: "Parts") -> Worker:
     return new_worker(
         parts.client,
         task_queue=recovery_queue(parts.settings.task_queue),
-        workflows=[Notice, WorkOrder, Breaker, Delivery],
+        workflows=[Notice, WorkOrder, Breaker, Delivery, Answered],
         activities=[
             notices.notify,
             notices.look_at_streak,
