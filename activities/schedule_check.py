@@ -28,8 +28,8 @@ from shared.registry import put_of, remember
 from shared.schedules import (
     LISTED_CALENDARS,
     SPEC_DIGEST,
+    read_task,
     schedule_attributes,
-    task_of,
 )
 
 log = structlog.get_logger(__name__)
@@ -187,7 +187,7 @@ class ScheduleCheck:
         found = await self._describe(key)
         if found is None:
             return
-        action, task = found.schedule.action, task_of(found.schedule)
+        action, task = found.schedule.action, await read_task(self._client, found.schedule)
         digest = found.typed_search_attributes.get(SPEC_DIGEST)
         if (
             task is None

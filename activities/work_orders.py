@@ -13,7 +13,7 @@ from domain.run import TaskRunInput
 from domain.work_orders import PREPARE_RETRY, PrepareRetry, RetryPlan
 from shared.calls import is_missing
 from shared.recovery import given_to
-from shared.schedules import request_of
+from shared.schedules import read_request
 
 
 class WorkOrderActivities:
@@ -56,7 +56,8 @@ class WorkOrderActivities:
             if is_missing(error):
                 return None
             raise
-        action, started_with = found.schedule.action, request_of(found.schedule)
+        action = found.schedule.action
+        started_with = await read_request(self._client, found.schedule)
         if started_with is None or not isinstance(action, ScheduleActionStartWorkflow):
             return None
         weight = action.priority.fairness_weight or 1.0

@@ -24,7 +24,6 @@ from temporalio.common import (
     SearchAttributePair,
     TypedSearchAttributes,
 )
-from temporalio.contrib.pydantic import pydantic_data_converter
 
 from domain import attributes as names
 from domain.attributes import STAGGER_MEMO, TASK_RUN
@@ -220,20 +219,22 @@ def trigger_text(trigger: dict[str, Any]) -> str:
     return f"at {trigger['at']}" if "at" in trigger else f"on {trigger.get('event', '?')}"
 
 
-def task_of(schedule: Schedule) -> Task | None:
+async def read_task(client: Client, schedule: Schedule) -> Task | None:
     """The task that a described schedule carries; None when it is not one of ours."""
-    request = request_of(schedule)
+    request = await read_request(client, schedule)
     return request.task if request else None
 
 
-def request_of(schedule: Schedule) -> TaskRunInput | None:
-    """What a described schedule starts its runs with; None when it is not one of ours."""
+async def read_request(client: Client, schedule: Schedule) -> TaskRunInput | None:
+    """What a described schedule starts its runs with; None when it is not one of ours.
+
+    Errors: `TaskflowError` when it is encrypted, and this process has not the key.
+    """
     action = schedule.action
     if not isinstance(action, ScheduleActionStartWorkflow) or action.workflow != TASK_RUN:
         return None
-    converter = pydantic_data_converter.payload_converter
     try:
-        [request] = converter.from_payloads(list(action.args), [TaskRunInput])
+        [request] = await client.data_converter.decode(list(action.args), [TaskRunInput])
     except (RuntimeError, ValueError):
         return None
     return request if isinstance(request, TaskRunInput) else None

@@ -25,7 +25,7 @@ from domain.task import Task
 from shared import registry
 from shared.calls import is_missing
 from shared.errors import NotFound, Refused
-from shared.schedules import request_of, run_attributes, summary_of
+from shared.schedules import read_request, run_attributes, summary_of
 from starter.rpc import temporal_errors
 
 SETTLE_SECONDS = 1.0
@@ -51,7 +51,7 @@ async def describe_request(
     """A task's schedule, and what it starts runs with. Errors: `NotFound`, `Refused`."""
     with temporal_errors(missing=no_task(tenant_id, task_id)):
         description = await _handle(client, tenant_id, task_id).describe()
-    request = request_of(description.schedule)
+        request = await read_request(client, description.schedule)
     if request is None:
         raise Refused(
             f"the schedule {description.id} was not made by this version of taskflow: "

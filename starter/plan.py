@@ -25,7 +25,6 @@ from shared.schedules import (
     digest_of,
     schedule_of,
     seed_of,
-    task_of,
     trigger_text,
 )
 from starter.forecast import conflict_json
@@ -170,10 +169,12 @@ def _wanted(task: Task, weight: float, circumstances: Circumstances) -> Wanted:
     )
 
 
-def changes_of(description: ScheduleDescription, wanted: Wanted) -> list[str]:
-    """What differs between a schedule and the wanted one, in words; empty when nothing does."""
+def changes_of(description: ScheduleDescription, task: Task | None, wanted: Wanted) -> list[str]:
+    """What differs between a schedule and the wanted one, in words; empty when nothing does.
+
+    `task`: that of the schedule, None when it has none that can be read.
+    """
     current = description.schedule
-    task = task_of(current)
     if task is None:
         return ["the schedule was not made by this version of taskflow"]
     before, after = task.model_dump(mode="json"), wanted.task.model_dump(mode="json")

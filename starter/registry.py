@@ -19,8 +19,8 @@ from shared.registry import Key, forget, remember
 from shared.schedules import (
     SPEC_DIGEST,
     circumstances_of,
+    read_task,
     schedule_attributes,
-    task_of,
 )
 from shared.search_attributes import missing_search_attributes, register_search_attributes
 from starter.plan import (
@@ -113,7 +113,8 @@ async def make_plan(
                 raise
             plan.created.append(wanted)
             return
-        if changes := changes_of(description, wanted):
+        task = await read_task(client, description.schedule)
+        if changes := changes_of(description, task, wanted):
             before = description.info.next_action_times[:SHOWN_TIMES]
             state = description.schedule.state
             plan.updated.append(
@@ -123,7 +124,7 @@ async def make_plan(
                     list(before),
                     state.paused,
                     state.note or "",
-                    task_of(description.schedule),
+                    task,
                     description.typed_search_attributes.get(SPEC_DIGEST),
                 )
             )
@@ -222,8 +223,9 @@ class _Changing:
             nonlocal before
             before = current.description.typed_search_attributes.get(SPEC_DIGEST)
             if self._guard:
-                self._guard(before)
-            changes[:] = changes_of(current.description, wanted)
+                self._guard(before or "")
+            task = await read_task(self._client, current.description.schedule)
+            changes[:] = changes_of(current.description, task, wanted)
             if not changes:
                 return None
             schedule = wanted.schedule

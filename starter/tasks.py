@@ -13,7 +13,7 @@ from domain.triggers import zone_of
 from shared.calls import at_once
 from shared.executions import open_execution
 from shared.registry import Key
-from shared.schedules import listed_triggers, task_of
+from shared.schedules import listed_triggers, read_task
 from starter.control import describe_task
 from starter.newest import newest_of
 from starter.registry import listed
@@ -147,7 +147,8 @@ async def list_tasks(client: Client, tenant_id: str | None = None) -> list[TaskV
 async def _triggers(client: Client, entry: ScheduleListDescription) -> list[dict[str, Any]]:
     if (triggers := listed_triggers(entry)) is not None:
         return triggers
-    task = task_of((await client.get_schedule_handle(entry.id).describe()).schedule)
+    found = await client.get_schedule_handle(entry.id).describe()
+    task = await read_task(client, found.schedule)
     return task.model_dump(mode="json")["triggers"] if task else []
 
 

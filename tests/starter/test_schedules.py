@@ -20,12 +20,12 @@ from shared.schedules import (
     circumstances_of,
     digest_of,
     listed_triggers,
-    request_of,
+    read_request,
+    read_task,
     same_making,
     schedule_attributes,
     schedule_of,
     seed_of,
-    task_of,
 )
 from starter.registry import listed
 from starter.verify import matching_times
@@ -77,7 +77,7 @@ async def test_the_server_fires_when_we_say(
 
     theirs = list(description.info.next_action_times)
     assert theirs
-    assert task_of(description.schedule) == task
+    assert await read_task(temporal, description.schedule) == task
     after = min(now, theirs[0] - timedelta(seconds=1))
     assert theirs == next_times(task, len(theirs), after=after)
 
@@ -176,7 +176,8 @@ async def test_one_rule_of_overlap_holds_for_a_task(
     description = await temporal.get_schedule_handle(made).describe()
 
     assert description.schedule.policy.overlap is overlap
-    assert request_of(description.schedule) == TaskRunInput(task=task, limited=limited)
+    read = await read_request(temporal, description.schedule)
+    assert read == TaskRunInput(task=task, limited=limited)
     said = description.typed_search_attributes[SPEC_DIGEST]
     assert said.endswith("/limited") is limited
 
@@ -213,11 +214,11 @@ def test_a_limited_tenant_changes_the_digest_and_not_the_making(fields: dict[str
     assert digest(limited=frozenset({"somebody-else"}), **fields) == plain
 
 
-def test_a_schedule_of_an_older_version_is_read_as_not_limited() -> None:
+async def test_a_schedule_of_an_older_version_is_read_as_not_limited(temporal: Client) -> None:
     """What it starts runs with has no `limited` yet, and is a request all the same."""
     task = make_task()
     schedule = schedule_of(task, 1.0, Circumstances("q", datetime(2026, 11, 23, tzinfo=UTC)))
     assert isinstance(schedule.action, ScheduleActionStartWorkflow)
     old = {"task": task.model_dump(mode="json")}
     schedule.action.args = pydantic_data_converter.payload_converter.to_payloads([old])
-    assert request_of(schedule) == TaskRunInput(task=task, limited=False)
+    assert await read_request(temporal, schedule) == TaskRunInput(task=task, limited=False)

@@ -12,7 +12,7 @@ from domain.limits import TenantLimits
 from domain.problems import InvalidInput
 from domain.registry import LIMITS_SHARD, Configure
 from shared.governor import configure, view_governor
-from shared.schedules import request_of
+from shared.schedules import read_request
 from shared.tenants import read_limits, write_limits
 from starter.registry import listed
 from tests.starter.harness import eventually_async
@@ -71,7 +71,7 @@ async def test_what_is_applied_holds_and_is_applied_once(limits: Limits, tenant:
     assert without_time((await limits.shard(tenant)).limits) == DECLARED
     assert await governed_by(limits.client, tenant) == DECLARED
     description = await limits.client.get_schedule_handle(schedule_id(tenant, "t")).describe()
-    request = request_of(description.schedule)
+    request = await read_request(limits.client, description.schedule)
     assert request
     assert request.limited
     assert isinstance(description.schedule.action, ScheduleActionStartWorkflow)
@@ -114,7 +114,7 @@ async def test_a_declaration_says_all_of_a_tenant(limits: Limits, tenant: str) -
     assert without_time(await read_limits(limits.client, tenant)) == TenantLimits()
     assert await governed_by(limits.client, tenant) == TenantLimits()
     description = await limits.client.get_schedule_handle(schedule_id(tenant, "t")).describe()
-    request = request_of(description.schedule)
+    request = await read_request(limits.client, description.schedule)
     assert request
     assert not request.limited
 

@@ -12,7 +12,7 @@ from domain.limits import CONCURRENT
 from domain.run import TaskRunInput
 from domain.states import RunState
 from domain.task import Task
-from shared.schedules import SPEC_DIGEST, request_of
+from shared.schedules import SPEC_DIGEST, read_request
 from starter import control
 from starter.quota import set_quota
 from tests.starter.harness import eventually_async
@@ -35,13 +35,13 @@ async def is_limited(watched: Watched, task: Task) -> bool:
 
     async def agree() -> bool:
         found = await watched.schedule(task).describe()
-        request = request_of(found.schedule)
+        request = await read_request(watched.client, found.schedule)
         digest = found.typed_search_attributes[SPEC_DIGEST]
         return request is not None and digest.endswith("/limited") is request.limited
 
     await eventually_async(agree)
     found = await watched.schedule(task).describe()
-    request = request_of(found.schedule)
+    request = await read_request(watched.client, found.schedule)
     assert request
     assert request.task == task
     assert found.typed_search_attributes[SPEC_DIGEST].endswith("/limited") is request.limited
