@@ -9,7 +9,7 @@ from temporalio.service import RPCError
 
 from domain.due import due_of
 from domain.ids import parse_run_id, schedule_id
-from domain.run import TaskRunInput
+from domain.run import ManualFire, TaskRunInput
 from domain.work_orders import PREPARE_RETRY, PrepareRetry, RetryPlan
 from shared.calls import is_missing
 from shared.recovery import given_to
@@ -30,7 +30,7 @@ class WorkOrderActivities:
         which is final; `RPCError`.
         """
         given = await given_to(self._client, request.run_id)
-        manual = given.request.manual if given else None
+        manual = _by_hand(given.request) if given else None
         nominal = _nominal_time(request.run_id, given.request) if given else None
         if plan := await self._registered(request):
             again = plan.request.model_copy(update={"manual": manual})
@@ -43,7 +43,7 @@ class WorkOrderActivities:
                 non_retryable=True,
             )
         # As a run by hand: what the watch found of the other is not true of this one.
-        again = given.request.model_copy(update={"finding": None})
+        again = given.request.model_copy(update={"finding": None, "event": None, "manual": manual})
         return RetryPlan(
             request=again, task_queue=given.task_queue, registered=False, nominal_time=nominal
         )
@@ -64,10 +64,18 @@ class WorkOrderActivities:
         return RetryPlan(request=started_with, task_queue=action.task_queue, weight=weight)
 
 
+def _by_hand(request: TaskRunInput) -> ManualFire | None:
+    """What a run by hand begins with that repeats this one: an event goes with it, as it came."""
+    event = request.event
+    return ManualFire(at=event.at, payload=event.event) if event else request.manual
+
+
 def _nominal_time(run_id: str, request: TaskRunInput) -> datetime | None:
     """What a run was for: a plugin that works on "yesterday" must not take it for another day."""
     if request.manual:
         return request.manual.nominal_time or request.manual.at
+    if request.event:
+        return request.event.at
     parsed = parse_run_id(run_id)
     if parsed is None or parsed.scheduled_time is None:
         return None

@@ -61,6 +61,9 @@ WATCH_MEMO = "watch"
 VERSION_MEMO = "version"
 """Memo field of a registry: grows with every change, so that an unchanged one is not read."""
 
+EVENT_MEMO = "event"
+"""Memo field of an event's run: which event, an `EventBrief`."""
+
 RESTORED_MEMO = "restored"
 """Memo field of a schedule that the watch made again."""
 
@@ -153,6 +156,9 @@ DEBOUNCE = "Debounce"
 
 DEBOUNCE_EVENT = "debounce_event"
 """Name of the local activity that tells it of a run; pinned."""
+
+TELL_SUPERSEDED = "tell_superseded"
+"""Name of the local activity that tells runs that newer ones take their place; pinned."""
 
 SUPERSEDED = "superseded"
 """Name of the signal that tells a run which newer event's run goes instead; pinned."""

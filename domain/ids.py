@@ -4,6 +4,7 @@ A scheduled run's id ends in `-<nominal time>` because Temporal appends exactly 
 id of a schedule's action; the other kinds follow the same reading order.
 """
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,9 +17,8 @@ _GOVERNOR = re.compile(rf"governor/(?P<tenant>{NAME})")
 _SCHEDULED = re.compile(
     rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})-(?P<at>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", re.ASCII
 )
-_KEYED = re.compile(
-    rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})/(?P<kind>manual)/(?P<key>.+)", re.DOTALL
-)
+_KEYED = re.compile(rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})/manual/(?P<key>.+)", re.DOTALL)
+_OF_EVENT = re.compile(rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})/event/(?P<key>[0-9a-f]{{32}})")
 
 
 def schedule_id(tenant_id: str, task_id: str) -> str:
@@ -51,9 +51,21 @@ def manual_run_id(tenant_id: str, task_id: str, key: str) -> str:
     return f"{run_id_prefix(tenant_id, task_id)}/manual/{key}"
 
 
+def event_run_id(tenant_id: str, task_id: str, source: str, event_id: str) -> str:
+    """`run/acme/daily-report/event/<32 hex digits>`: one run for one event.
+
+    CloudEvents are told apart by source and id together; both may be long and hold any character.
+    """
+    named = json.dumps([source, event_id]).encode()
+    return f"{run_id_prefix(tenant_id, task_id)}/event/{blake2b(named, digest_size=16).hexdigest()}"
+
+
 @dataclass(frozen=True, slots=True)
 class RunId:
-    """What a run's id says: whose it is, and its scheduled time or its key."""
+    """What a run's id says: whose it is, and its scheduled time or its key.
+
+    The key of an event's run is a digest: see `event_run_id`.
+    """
 
     tenant_id: str
     task_id: str
@@ -69,7 +81,7 @@ def parse_run_id(text: str) -> RunId | None:
         except ValueError:
             return None
         return RunId(found["tenant"], found["task"], at, None)
-    if found := _KEYED.fullmatch(text):
+    if found := _KEYED.fullmatch(text) or _OF_EVENT.fullmatch(text):
         return RunId(found["tenant"], found["task"], None, found["key"])
     return None
 
@@ -135,6 +147,16 @@ def breaker_id(plugin_id: str) -> str:
     return f"breaker/{plugin_id}"
 
 
+def debounce_id(tenant_id: str, task_id: str, rule: str) -> str:
+    """`debounce/acme/report/<16 hex digits>`: the workflow that knows a rule's newest event.
+
+    `rule` is the text of the rule: a rule that says otherwise is another one, and its place among
+    those of its task does not matter.
+    """
+    digest = blake2b(rule.encode(), digest_size=8).hexdigest()
+    return f"debounce/{tenant_id}/{task_id}/{digest}"
+
+
 def answered_id(tenant_id: str, key: str) -> str:
     """`answered/acme/<hash>`: the workflow that keeps the answer to an `Idempotency-Key`."""
     return f"answered/{tenant_id}/{blake2b(key.encode(), digest_size=16).hexdigest()}"
@@ -146,5 +168,5 @@ def plugin_queue(task_queue: str) -> str:
 
 
 def recovery_queue(task_queue: str) -> str:
-    """`taskflow-recovery`: notices, work orders, deliveries and breakers."""
+    """`taskflow-recovery`: notices, work orders, deliveries, breakers and debounces."""
     return f"{task_queue}-recovery"

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from domain.payload import Payload
-from domain.task import Overlap, Task
+from domain.task import EventTrigger, Overlap, Task
 from domain.tenant import Tenant
 
 CONCURRENT = "concurrent"
@@ -98,13 +98,20 @@ def _demand(  # noqa: PLR0917 - the key of a cache
 def is_governed(task: Task, *, limited: bool) -> bool:
     """Whether the task's runs ask for admission; `limited`: its tenant has a `max_concurrent`.
 
-    `overlap: skip` alone asks nobody: Temporal's own schedule keeps it, at no cost.
+    `overlap: skip` alone asks nobody: Temporal's own schedule keeps it, at no cost. But no schedule
+    sees the runs of events.
     """
     return (
         limited
         or bool(task.resources or task.mutex)
         or task.overlap in (Overlap.QUEUE, Overlap.CANCEL_RUNNING)
+        or (task.overlap is Overlap.SKIP and takes_events(task))
     )
+
+
+def takes_events(task: Task) -> bool:
+    """Whether events make runs of the task."""
+    return any(isinstance(trigger, EventTrigger) for trigger in task.triggers)
 
 
 def skips_in_temporal(task: Task, *, limited: bool) -> bool:

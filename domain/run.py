@@ -37,6 +37,37 @@ class ManualFire(Payload):
     nominal_time: datetime | None = None
 
 
+class EventFire(Payload):
+    """A run of an event: when it was received, and what it is, a structured CloudEvent.
+
+    `rule`: which of the task's triggers it met. `debounce`: for how long a newer event of that rule
+    may take the run's place; None when none may.
+    """
+
+    at: datetime
+    event: dict[str, JsonValue]
+    rule: int = 0
+    debounce: Duration | None = None
+
+
+MOST_SHOWN = 200
+
+
+class EventBrief(Payload):
+    """Which event a run is of, as lists show it; long names are cut."""
+
+    id: str
+    source: str
+    type: str
+    at: datetime
+
+
+def brief_of(fire: EventFire) -> EventBrief:
+    """What is shown of an event."""
+    id_, source, type_ = (str(fire.event.get(n, ""))[:MOST_SHOWN] for n in ("id", "source", "type"))
+    return EventBrief(id=id_, source=source, type=type_, at=fire.at)
+
+
 def _lenient(task: Any) -> Any:
     """A stored task may have fields of a newer worker: what people write is checked elsewhere."""
     return task if isinstance(task, Task) else Task.model_validate(task, extra="ignore")
@@ -62,6 +93,7 @@ class TaskRunInput(Payload):
 
     task: Annotated[Task, BeforeValidator(_lenient)]
     manual: ManualFire | None = None
+    event: EventFire | None = None
     jitter_seed: str | None = None
     finding: Finding | None = None
     limited: bool = False

@@ -39,7 +39,10 @@ class Foreseen(Payload):
 
 @dataclass(frozen=True, slots=True)
 class Real:
-    """A run that was not admitted when it asked; `by_hand`: nobody can foresee when people ask."""
+    """A run that was not admitted when it asked.
+
+    `by_hand`: a person or an event made it, and nobody can foresee when those come.
+    """
 
     tenant_id: str
     kind: str

@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
 from activities.capacity import CapacityActivities
+from activities.debounce import DebounceActivities
 from activities.durations import DurationActivities
 from activities.events import EventActivities
 from activities.flags import FlagActivities
@@ -28,6 +29,7 @@ from shared.metrics import AdmissionMetrics, BreakerMetrics, EventMetrics, serve
 from shared.plugin_secrets import PluginSecrets
 from shared.policy import LivePolicy
 from shared.search_attributes import register_search_attributes
+from shared.secrets import Vault
 from shared.settings import Settings
 from shared.sinks import LiveSinks
 from shared.temporal import connect
@@ -101,6 +103,7 @@ async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Part
                 publish=events.publish,
                 breakers=breakers,
                 secrets=secrets,
+                vault=Vault.of(settings),
             )
             try:
                 yield Parts(
@@ -146,6 +149,7 @@ def build_worker(parts: Parts) -> Worker:
             parts.events.publish_changes,
             DurationActivities(parts.client).expect_duration,
             FlagActivities(parts.policy.of).read_flags,
+            DebounceActivities(parts.client, settings.task_queue).debounce_event,
         ],
     )
 

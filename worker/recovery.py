@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from temporalio.worker import Worker
 
+from activities.debounce import DebounceActivities
 from activities.notices import NoticeActivities
 from activities.work_orders import WorkOrderActivities
 from domain.ids import recovery_queue
@@ -12,6 +13,7 @@ from shared.metrics import NoticeMetrics
 from worker.build import new_worker
 from workflows.answered import Answered
 from workflows.breaker import Breaker
+from workflows.debounce import Debounce
 from workflows.delivery import Delivery
 from workflows.notice import Notice
 from workflows.work_order import WorkOrder
@@ -41,16 +43,18 @@ def notice_activities(parts: "Parts") -> NoticeActivities:
 
 
 def build_recovery_worker(parts: "Parts") -> Worker:
-    """Notices, work orders, breakers, deliveries, and what they have done for them."""
+    """Notices, work orders, breakers, deliveries, debounces, and what they have done for them."""
     notices, orders = notice_activities(parts), WorkOrderActivities(parts.client)
+    debounce = DebounceActivities(parts.client, parts.settings.task_queue)
     return new_worker(
         parts.client,
         task_queue=recovery_queue(parts.settings.task_queue),
-        workflows=[Notice, WorkOrder, Breaker, Delivery, Answered],
+        workflows=[Notice, WorkOrder, Breaker, Delivery, Answered, Debounce],
         activities=[
             notices.notify,
             notices.look_at_streak,
             orders.prepare_retry,
             parts.events.deliver_changes,
+            debounce.tell_superseded,
         ],
     )

@@ -1,6 +1,6 @@
 """Why and for when a run is."""
 
-from datetime import UTC
+from datetime import UTC, timedelta
 
 from temporalio import workflow
 
@@ -10,7 +10,10 @@ from workflows import attributes as sa
 
 
 def fire_of(request: TaskRunInput) -> Fire:
-    """Kind, nominal time and trigger time; a run by hand carries them, a schedule sets them."""
+    """Kind, nominal time and trigger time; a run by hand carries them, a schedule sets them.
+
+    The run of an event is for when it was received, and due when no newer one can take its place.
+    """
     if request.manual:
         at = request.manual.at
         return Fire(
@@ -18,6 +21,14 @@ def fire_of(request: TaskRunInput) -> Fire:
             nominal_time=request.manual.nominal_time or at,
             trigger_time=at,
             payload=request.manual.payload,
+        )
+    if request.event:
+        at = request.event.at
+        return Fire(
+            kind=TriggerKind.EVENT,
+            nominal_time=at,
+            trigger_time=at + (request.event.debounce or timedelta(0)),
+            payload=request.event.event,
         )
     info = workflow.info()
     scheduled = (

@@ -5,6 +5,7 @@ from temporalio import activity
 from domain.attributes import (
     ASK_GOVERNOR,
     CANCEL_EXECUTION,
+    DEBOUNCE_EVENT,
     EXECUTE_PLUGIN,
     EXPECT_DURATION,
     FORECAST_TICK,
@@ -20,6 +21,7 @@ from domain.attributes import (
     WATCH_TICK,
 )
 from domain.capacity import CapacityAnswer, CapacityRelease, CapacityRequest
+from domain.debounce import DebounceInput
 from domain.durations import Expectation, ExpectInput
 from domain.events_out import Published, RunChanges
 from domain.governor import (
@@ -60,6 +62,12 @@ async def raise_notices(request: RaiseInput) -> Raised:
 async def expect_duration(request: ExpectInput) -> Expectation:
     """How long the task's next run will take, at worst in nineteen of twenty cases."""
     raise NotImplementedError(f"a worker implements this: {request.task_id}")
+
+
+@activity.defn(name=DEBOUNCE_EVENT)
+async def debounce_event(request: DebounceInput) -> None:
+    """Tell the rule's `Debounce` workflow of this run; telling again is safe."""
+    raise NotImplementedError(f"a worker implements this: {request.run_id}")
 
 
 @activity.defn(name=READ_FLAGS)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from domain.notices import FailedAttempt
-from domain.run import Fire
+from domain.run import Fire, TriggerKind
 from domain.sla import SlaClock
 from domain.states import STATES, RunState, is_end
 from domain.task import Task
@@ -37,6 +37,7 @@ def tell(
         f"- task: `{task.tenant_id}/{task.task_id}`, plugin `{task.plugin_id}`",
         f"- trigger: {fire.kind}, nominal time {utc(fire.nominal_time)}",
     ]
+    lines += _event(fire)
     failed = [_failed(failure) for failure in failures[-MOST_FAILURES:]]
     if clock and not outcome:
         lines.append(f"- SLA: starts by {utc(clock.start_by)}, ends by {utc(clock.finish_by)}")
@@ -53,6 +54,15 @@ def tell(
         attempts = "1 attempt" if outcome.attempts == 1 else f"{outcome.attempts} attempts"
         lines.append(f"- ended: {utc(now)}, after {seconds:.1f} s and {attempts}")
     return "\n".join(lines)
+
+
+def _event(fire: Fire) -> list[str]:
+    """Which event the run is of."""
+    event = fire.payload
+    if fire.kind is not TriggerKind.EVENT or not isinstance(event, dict):
+        return []
+    named = (str(event.get(name, ""))[:MOST_SAID] for name in ("type", "id", "source"))
+    return ["- event: `{}`, id `{}`, from `{}`".format(*named)]
 
 
 def _failed(failure: FailedAttempt) -> str:

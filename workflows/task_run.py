@@ -13,7 +13,7 @@ from temporalio.exceptions import (
 )
 
 with workflow.unsafe.imports_passed_through():
-    from domain.attributes import HOLDING, NUDGE, PAUSE, RESUME, STOP, TASK_RUN
+    from domain.attributes import HOLDING, NUDGE, PAUSE, RESUME, STOP, SUPERSEDED, TASK_RUN
     from domain.blackout import judge
     from domain.governor import Answer, Holding
     from domain.limits import is_governed
@@ -32,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.admission import Admission
     from workflows.aftermath import failure_notices, seed_of
     from workflows.attempts import Calls, recovers
+    from workflows.debouncing import Debouncing
     from workflows.face import PAUSED, Face, duration_ms, said
     from workflows.failures import Failures
     from workflows.firing import fire_of
@@ -72,6 +73,7 @@ class TaskRun:
         self._breach: str | None = None
         self._face = Face(self._task)
         self._pause = Pause()
+        self._debouncing = Debouncing(request)
         self._changes = Changes(self._task)
         self._changes.note(self._state, None)
         self._level: ServiceLevel | None = None
@@ -128,6 +130,11 @@ class TaskRun:
         if self._admission:
             self._admission.stopped_by = newer_run_id
 
+    @workflow.signal(name=SUPERSEDED)
+    def supersede(self, newer_run_id: str) -> None:
+        """The run of a newer event goes instead, if this one still waits for such."""
+        self._debouncing.supersede(newer_run_id)
+
     @workflow.signal(name=PAUSE)
     def pause(self, asked: PauseInput) -> None:
         """Hold at the next safe point: before admission, before an attempt, in a back-off."""
@@ -148,10 +155,15 @@ class TaskRun:
         return self._admission.holding() if self._admission else Holding()
 
     async def _wait(self) -> Outcome | None:
-        """Sit out the blackouts that put the run off; an outcome when one skips it.
+        """Sit out what puts the run off, newer events and blackouts; an outcome when one skips it.
 
         A run by hand is a person's decision, and no blackout holds it.
         """
+        if self._debouncing.wanted:
+            superseded = await self._debouncing.wait(self._fire.trigger_time, self._tell_waiting)
+            self._started = workflow.now()
+            if superseded:
+                return superseded
         if self._fire.kind is not TriggerKind.MANUAL and self._task.blackouts:
             verdict = judge(self._task, self._fire.trigger_time)
             if verdict.skipped:
@@ -218,7 +230,7 @@ class TaskRun:
             self._level.watch()
             self._level.stop()
         self._face.waiting(self._state, self._fire, waits_for=PAUSED)
-        await self._pause.hold(lambda why: self._tell(waiting=why))
+        await self._pause.hold(self._tell_waiting)
         self._face.waiting(self._state, self._fire, waits_for=None)
         if self._level:
             self._level.go_on()
@@ -436,6 +448,9 @@ class TaskRun:
         )
         if state is RunState.RUNNING:
             self._tell()
+
+    def _tell_waiting(self, why: str) -> None:
+        self._tell(waiting=why)
 
     def _tell(self, outcome: Outcome | None = None, *, waiting: str | None = None) -> None:
         self._face.tell(

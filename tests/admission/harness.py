@@ -177,6 +177,7 @@ class Governed(Runs):
                         workflows=[TaskRun],
                         activities=[
                             self.plugin.execute_plugin,
+                            self.debounce.debounce_event,
                             *self.outside.activities(),
                             admission.ask_governor,
                             admission.release_grant,

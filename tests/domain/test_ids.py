@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from domain.ids import (
     NAME,
     RunId,
+    event_run_id,
     manual_run_id,
     parse_registry_id,
     parse_run_id,
@@ -47,6 +48,25 @@ def test_manual_run_ids_read_back(tenant: str, task: str, key: str) -> None:
     assert parse_run_id(manual_run_id(tenant, task, key)) == RunId(tenant, task, None, key)
 
 
+@given(_NAMES, _NAMES, st.text(min_size=1), st.text(min_size=1))
+def test_run_ids_of_events_read_back(tenant: str, task: str, source: str, event: str) -> None:
+    """Whatever a source and an id hold, the run's id is short and says whose it is."""
+    text = event_run_id(tenant, task, source, event)
+    found = parse_run_id(text)
+    assert found
+    assert (found.tenant_id, found.task_id, found.scheduled_time) == (tenant, task, None)
+    assert text == f"{run_id_prefix(tenant, task)}/event/{found.key}"
+    assert parse_run_id(text[:-1]) is None
+
+
+@given(*[st.text(min_size=1)] * 4)
+def test_each_event_has_a_run_of_its_own(a: str, b: str, c: str, d: str) -> None:
+    """Source and id together tell events apart, wherever the one ends and the other begins."""
+    same = event_run_id("acme", "report", a, b) == event_run_id("acme", "report", c, d)
+    assert same == ((a, b) == (c, d))
+    assert event_run_id("acme", "report", a + b, c) != event_run_id("acme", "report", a, b + c)
+
+
 @given(_NAMES, _NAMES, _TIMES, st.text(min_size=1))
 def test_kinds_of_ids_are_never_taken_for_each_other(
     tenant: str, task: str, at: datetime, key: str
@@ -69,6 +89,8 @@ def test_kinds_of_ids_are_never_taken_for_each_other(
         "run/Acme/report-2026-01-01T00:00:00Z",
         "run/../report-2026-01-01T00:00:00Z",
         "run/acme/report/event/1",
+        "run/acme/report/event/0123456789ABCDEF0123456789ABCDEF",
+        "run/acme/report/event/0123456789abcdef0123456789abcdef/",
     ],
 )
 def test_foreign_ids_are_none_of_ours(text: str) -> None:

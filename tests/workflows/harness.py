@@ -26,18 +26,22 @@ from temporalio.client import (
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
+from activities.debounce import DebounceActivities
 from activities.errors import attempt_failed
 from domain.attributes import EXECUTE_PLUGIN, PAUSE, TASK_RUN
 from domain.events_out import Published
 from domain.ids import (
+    event_run_id,
     manual_run_id,
     plugin_queue,
+    recovery_queue,
     run_id_prefix,
     schedule_id,
     scheduled_run_id,
 )
 from domain.recovery import read_details
 from domain.run import (
+    EventFire,
     ExecuteInput,
     ExecuteResult,
     Finding,
@@ -47,11 +51,12 @@ from domain.run import (
     TaskRunResult,
 )
 from domain.states import RunState
-from domain.task import IntervalTrigger, Task
+from domain.task import EventTrigger, IntervalTrigger, Task
 from tests.conftest import task_of
 from tests.starter.harness import eventually_async
 from tests.workflows.outside import Outside
-from worker.build import workflow_runner
+from worker.build import new_worker, workflow_runner
+from workflows.debounce import Debounce
 from workflows.task_run import TaskRun
 
 Step = Callable[[int], Awaitable[ExecuteResult]]
@@ -252,6 +257,7 @@ class Runs:
         self.client = client
         self.queue = f"test-{uuid4()}"
         self.plugin = RecordingPlugin()
+        self.debounce = DebounceActivities(client, self.queue)
 
     @property
     def outside(self) -> Outside:
@@ -270,8 +276,21 @@ class Runs:
             self.client,
             task_queue=self.queue,
             workflows=[TaskRun],
-            activities=[self.plugin.execute_plugin, *self.outside.activities()],
+            activities=[
+                self.plugin.execute_plugin,
+                self.debounce.debounce_event,
+                *self.outside.activities(),
+            ],
             workflow_runner=workflow_runner(),
+        )
+
+    def debouncing(self) -> Worker:
+        """A worker for `Debounce` workflows only, as the product builds it."""
+        return new_worker(
+            self.client,
+            task_queue=recovery_queue(self.queue),
+            workflows=[Debounce],
+            activities=[self.debounce.tell_superseded],
         )
 
     def calling(self) -> Worker:
@@ -303,6 +322,31 @@ class Runs:
             **options,
         )
         return handle  # noqa: RET504 - the SDK does not type a workflow that is named by string
+
+    async def receive(
+        self,
+        task: Task,
+        event_id: str = "1",
+        *,
+        at: datetime | None = None,
+        debounce: timedelta | None = None,
+    ) -> Handle:
+        """Start the run of an event of the task's first rule, received now or at `at`."""
+        event: dict[str, JsonValue] = {
+            "specversion": "1.0",
+            "id": event_id,
+            "source": "/shop",
+            "type": "order.created",
+            "data": {"amount": 101},
+        }
+        fire = EventFire(at=at or datetime.now(UTC), event=event, debounce=debounce)
+        return await self.client.start_workflow(
+            TASK_RUN,
+            TaskRunInput(task=task, event=fire),
+            id=event_run_id(task.tenant_id, task.task_id, "/shop", event_id),
+            task_queue=self.queue,
+            result_type=TaskRunResult,
+        )
 
     async def start_held(self, task: Task) -> Handle:
         """Start a run that a person holds from the first moment."""
@@ -353,6 +397,11 @@ class Runs:
             await schedule.delete()
         workflow_id = self.plugin.calls[task.task_id][0].workflow_id
         return self.client.get_workflow_handle(workflow_id, result_type=TaskRunResult)
+
+
+def on_event(task: Task) -> Task:
+    """The same task, run by events of one type."""
+    return task.model_copy(update={"triggers": [EventTrigger(event="order.created")]})
 
 
 def asked_to_hold() -> PauseInput:

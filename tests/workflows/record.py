@@ -18,13 +18,23 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from domain.admission import Ledger
-from domain.attributes import BREAKER, DELIVER_CHANGES, DELIVERY, GOVERNOR, REGISTRY, WATCH
+from domain.attributes import (
+    BREAKER,
+    DEBOUNCE,
+    DELIVER_CHANGES,
+    DELIVERY,
+    GOVERNOR,
+    REGISTRY,
+    WATCH,
+)
 from domain.breaker import Circuit, pack_circuit
+from domain.debounce import DebounceStart, Newest, Superseded
 from domain.decisions import Request
 from domain.delivery import TAKE, Deliver, Delivered, DeliveryStart, Owed, SinkLine
 from domain.governor import GovernorStart, Releases
 from domain.ids import (
     breaker_id,
+    debounce_id,
     delivery_id,
     governor_id,
     manual_run_id,
@@ -37,6 +47,7 @@ from domain.outcomes import BreakerAnswer, BreakerExchange, BreakerStart, Outcom
 from domain.registry import Put, Remove, SetPaused, Snapshot
 from domain.run import ManualFire
 from domain.states import RunState
+from domain.task import EventTrigger
 from shared.governor import governor_queue
 from shared.leave import leave
 from shared.registry import put_of, watch_queue
@@ -46,7 +57,7 @@ from tests.breaker.harness import recovering
 from tests.conftest import start_temporal
 from tests.events.harness import run_of
 from tests.recovery import stories
-from tests.workflows.harness import Handle, Runs, ended, fail, skip, stay_open, succeed
+from tests.workflows.harness import Handle, Runs, ended, fail, on_event, skip, stay_open, succeed
 from tests.workflows.recovery_stories import RECOVERY_STORIES
 from worker.build import new_worker
 from worker.watch import build_watch_worker
@@ -54,6 +65,7 @@ from workflows import delivery
 from workflows.delivery import Delivery
 
 HISTORIES = Path(__file__).parent / "histories"
+_SECOND = timedelta(seconds=1)
 _QUICK = "retry: {max_attempts: 2, initial_interval: 100ms, max_interval: 100ms}\n"
 
 
@@ -104,6 +116,61 @@ async def _in_a_blackout(runs: Runs) -> Handle:
     always = [{"cron": "* * * * *", "duration": "5m"}]
     task = runs.script(succeed(), task_id="in-a-blackout", blackouts=always)
     return await runs.fire(task)
+
+
+async def _of_an_event(runs: Runs) -> Handle:
+    task = runs.script(succeed(), lines="overlap: allow", task_id="of-an-event")
+    return await runs.receive(on_event(task), at=datetime(2026, 11, 23, 2, tzinfo=UTC))
+
+
+async def _debounced(runs: Runs) -> Handle:
+    """Waits for a newer event, and goes."""
+    handles = await _burst(runs, "debounced")
+    return handles[-1]
+
+
+async def _superseded(runs: Runs) -> Handle:
+    """Waits for a newer event, and is skipped for it."""
+    handles = await _burst(runs, "superseded")
+    return handles[0]
+
+
+async def _debounce(runs: Runs) -> Handle:
+    """Knows of a burst, and ends."""
+    task = (await _burst(runs, "debounce"))[0].id.split("/")[2]
+    rule = EventTrigger(event="order.created").model_dump_json()
+    return await _to_its_end(runs, runs.client.get_workflow_handle(debounce_id("acme", task, rule)))
+
+
+async def _debounce_continued(runs: Runs) -> Handle:
+    """Goes on with a burst and with a run that is still to be told, and ends."""
+    newest = Newest(run_id="run/acme/other/event/2", at=datetime.now(UTC), debounce=_SECOND)
+    left = Superseded(run_id="run/acme/other/event/1", by=newest.run_id)
+    handle = await runs.client.start_workflow(
+        DEBOUNCE,
+        DebounceStart(newest=newest, since=newest.at, untold=[left]),
+        id=debounce_id("acme", "debounce-continued", ""),
+        task_queue=recovery_queue(runs.queue),
+    )
+    return await _to_its_end(runs, handle)
+
+
+async def _to_its_end(runs: Runs, handle: Handle) -> Handle:
+    async with runs.debouncing():
+        await ended(handle)
+    return handle
+
+
+async def _burst(runs: Runs, task_id: str) -> list[Handle]:
+    task = on_event(runs.script(succeed(), lines="overlap: allow", task_id=task_id))
+    handles = []
+    async with runs.debouncing():
+        for number in range(3):
+            handles.append(await runs.receive(task, str(number), debounce=_SECOND))
+            await asyncio.sleep(0.3)
+        for handle in handles:
+            await ended(handle)
+    return handles
 
 
 async def _late(runs: Runs) -> Handle:
@@ -353,6 +420,9 @@ STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "cancelled": _cancelled,
     "skipped": _skipped,
     "manual": _manual,
+    "of_an_event": _of_an_event,
+    "debounced": _debounced,
+    "superseded": _superseded,
     "scheduled": _scheduled,
     "in_a_blackout": _in_a_blackout,
     "late": _late,
@@ -372,6 +442,8 @@ OTHER_STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "breaker": _breaker,
     "breaker_continued": _breaker_continued,
     "delivery": _delivery,
+    "debounce": _debounce,
+    "debounce_continued": _debounce_continued,
     "notice": _notice,
     "notice_joined": _notice_joined,
     "work_order": _work_order,

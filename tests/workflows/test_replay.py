@@ -15,6 +15,7 @@ from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
 from tests.workflows.record import HISTORIES, OTHER_STORIES, STORIES
 from worker.build import workflow_runner
 from workflows.breaker import Breaker
+from workflows.debounce import Debounce
 from workflows.delivery import Delivery
 from workflows.governor import Governor
 from workflows.notice import Notice
@@ -59,6 +60,8 @@ async def test_recorded_runs_replay(name: str) -> None:
         ("breaker", Breaker),
         ("breaker_continued", Breaker),
         ("delivery", Delivery),
+        ("debounce", Debounce),
+        ("debounce_continued", Debounce),
         ("notice", Notice),
         ("notice_joined", Notice),
         ("work_order", WorkOrder),
