@@ -65,6 +65,10 @@ class Anonymous:
         """Somebody who may everything."""
         return Caller("anonymous", None, frozenset(Scope), self.default_tenant)
 
+    async def problem(self) -> str | None:
+        """None: nothing is needed."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
@@ -80,6 +84,19 @@ class Bearer:
         if not credential.startswith(PREFIX) and self.oidc is not None:
             return await self.oidc.caller(credential)
         return self._holder(credential)
+
+    async def problem(self) -> str | None:
+        """What is wrong with both ways in; None when one of them is open."""
+        said: list[str] = []
+        if self.tokens is not None:
+            if self.tokens.current().by_id:
+                return None
+            said.append("there are no tokens: `taskflow tokens create` makes one")
+        if self.oidc is not None:
+            if (reason := await self.oidc.problem()) is None:
+                return None
+            said.append(reason)
+        return "; ".join(said)
 
     def _holder(self, credential: str) -> Caller:
         """Who holds this token of ours. Errors: `Unauthenticated`."""

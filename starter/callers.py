@@ -107,6 +107,10 @@ class Authenticator(Protocol):
         """
         ...
 
+    async def problem(self) -> str | None:
+        """Why nobody could be let in now, in a sentence; None when somebody could."""
+        ...
+
 
 def caller_of(name: str, tenant_id: str | None, scopes: Iterable[Scope]) -> Caller | None:
     """The caller that a credential stands for; None when it says neither a tenant nor admin.

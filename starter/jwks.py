@@ -87,6 +87,15 @@ class Jwks:
             known = await self._refreshed(key_id)
         return known.keys.get((key_id, algorithm))
 
+    async def problem(self) -> str | None:
+        """Why no key is known now, after asking the issuer; None when some are."""
+        if self._usable() is None:
+            try:
+                await self._refreshed("")
+            except AuthUnavailable as error:
+                return str(error)
+        return None
+
     def _age(self, fetched: _Fetched) -> float:
         return self._clock() - fetched.at
 

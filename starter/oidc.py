@@ -49,6 +49,10 @@ class Oidc:
             raise _wrong(f"there is neither the claim {self._tenant_claim} nor the scope admin")
         return caller
 
+    async def problem(self) -> str | None:
+        """Why nobody could be let in now; None when somebody could."""
+        return await self._keys.problem()
+
     def _scopes_of(self, claims: dict[str, Any]) -> Iterable[Scope]:
         """Scopes of ours; those of others are not our business."""
         said = claims.get(self._scope_claim, [])

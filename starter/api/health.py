@@ -40,7 +40,10 @@ async def healthz() -> dict[str, str]:
 )
 async def readyz(context: Shared) -> dict[str, Any]:
     """Each thing that is needed, and what is wrong with it; 503 when one is missing."""
-    looks: dict[str, Awaitable[str | None]] = {"temporal": context.temporal.problem()}
+    looks: dict[str, Awaitable[str | None]] = {
+        "temporal": context.temporal.problem(),
+        "authentication": context.authenticator.problem(),
+    }
     found = await asyncio.gather(*(_within(look) for look in looks.values()))
     checks = [
         {"name": name, "ok": said is None} | ({"detail": said} if said else {})
