@@ -24,6 +24,8 @@ MAX_RESULT_BYTES = 256 * 1024
 MAX_ACCEPTANCE_BYTES = 64 * 1024
 """Of the body of a 202, which says nothing: read on so far, so that the connection lives on."""
 ACCEPTANCE_SECONDS = 1.0
+MOST_CODE, MOST_MESSAGE = 128, 4000
+"""Characters of a failure's code and message."""
 RETRYABLE_4XX = frozenset({408, 425, 429})
 _MOST_SHOWN = 300
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:/-]{0,127}")
@@ -39,8 +41,8 @@ class Answer(BaseModel):
 
     status: Literal["SUCCESS", "FAILED"]
     result: JsonValue = None
-    error_code: Annotated[str, Field(max_length=128)] | None = None
-    message: Annotated[str, Field(max_length=4000)] | None = None
+    error_code: Annotated[str, Field(max_length=MOST_CODE)] | None = None
+    message: Annotated[str, Field(max_length=MOST_MESSAGE)] | None = None
     retryable: bool = True
 
 

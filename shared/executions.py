@@ -8,12 +8,15 @@ from typing import Literal
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload, WorkflowExecution
 from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseRequest
 from temporalio.client import AsyncActivityHandle, Client, WorkflowExecutionDescription
+from temporalio.exceptions import FailureError
 
 from domain.attributes import EXECUTE_PLUGIN
 from domain.executions import Progress
+from domain.references import secrets_in
 from domain.run import ExecuteInput
 
 _PAGE = 50
@@ -27,7 +30,8 @@ class OpenExecution:
     `progress` is what was stored of it: with `accepted`, the plugin works on by itself.
     `started_at`: when a worker took it up, None of one that is still to begin, at `due_at`.
     `most`: how many attempts Temporal makes of it, 1 where the run counts them; `last_failure`:
-    how the one before failed, as far as Temporal knows.
+    how the one before failed, as far as Temporal knows. `secrets`: the names of those that the
+    plugin was given, as far as they were read.
     """
 
     run_id: str
@@ -41,6 +45,7 @@ class OpenExecution:
     due_at: datetime | None
     most: int
     last_failure: str | None
+    secrets: frozenset[str] = frozenset()
 
     @property
     def accepted(self) -> bool:
@@ -93,7 +98,8 @@ async def _read(
         else _time(pending, "last_started_time"),
         due_at=_time(pending, "scheduled_time"),
         most=pending.maximum_attempts,
-        last_failure=pending.last_failure.message or None,
+        last_failure=await _message(client, pending.last_failure),
+        secrets=frozenset(progress.secrets if progress else ()),
     )
 
 
@@ -115,6 +121,14 @@ async def _progress(client: Client, payloads: Sequence[Payload]) -> Progress | N
     return found[0]
 
 
+async def _message(client: Client, failure: Failure) -> str | None:
+    """What a failure says; with a codec its own field says only that it is encoded."""
+    if failure.HasField("encoded_attributes"):
+        error = await client.data_converter.decode_failure(failure)
+        return error.message if isinstance(error, FailureError) else str(error)
+    return failure.message or None
+
+
 async def _numbered(client: Client, found: OpenExecution) -> OpenExecution:
     """With what the activity was scheduled with: near the end of the history of an open run."""
     token = b""
@@ -133,8 +147,12 @@ async def _numbered(client: Client, found: OpenExecution) -> OpenExecution:
                 requests: list[ExecuteInput] = await client.data_converter.decode(
                     scheduled.input.payloads, [ExecuteInput]
                 )
-                attempt = requests[0].attempt or found.attempt
-                return replace(found, attempt=attempt, compensates=requests[0].compensates)
+                return replace(
+                    found,
+                    attempt=requests[0].attempt or found.attempt,
+                    compensates=requests[0].compensates,
+                    secrets=secrets_in(requests[0].params),
+                )
         token = page.next_page_token
         if not token:
             break

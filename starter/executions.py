@@ -8,6 +8,7 @@ from hmac import compare_digest
 from typing import Literal
 from weakref import WeakValueDictionary
 
+import structlog
 from temporalio.client import (
     AsyncActivityCancelledError,
     Client,
@@ -16,22 +17,31 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError
 
-from activities.answers import Answer, Failure, judged
+from activities.answers import MOST_CODE, MOST_MESSAGE, Answer, Failure, judged
 from activities.errors import failed
 from domain.executions import ExecutionReport, Progress, nonce_of, run_of_key
 from domain.ids import parse_run_id
+from domain.masking import Mask
 from domain.run import ExecuteResult
 from domain.states import RunState
 from shared.calls import is_missing
 from shared.errors import Conflict, NotFound, Refused
 from shared.executions import OpenExecution, open_execution
+from shared.secrets import SecretNotFound, Vault
+from shared.settings import get_settings
 from starter.rpc import temporal_errors
+
+log = structlog.get_logger(__name__)
 
 MAX_PROGRESS_BYTES = 16 * 1024
 """Of the progress in a report: Temporal keeps it with the open attempt."""
 PAUSES = (0.05, 0.1, 0.2, 0.3, 0.4)
 """Seconds between looks for an acceptance: a quick plugin may report before it is stored."""
 
+WITHHELD = (
+    "what the plugin reported is withheld, because the process that took the report cannot see the "
+    "secrets that it was given"
+)
 ALREADY_ENDED = "ALREADY_ENDED"
 OLD_ATTEMPT = "OLD_ATTEMPT"
 
@@ -52,10 +62,17 @@ _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 """One for each run that something is reported about just now: its reports come one by one."""
 
 
-async def report(client: Client, tenant_id: str | None, report: ExecutionReport) -> Reported:
+async def report(
+    client: Client,
+    tenant_id: str | None,
+    report: ExecutionReport,
+    *,
+    vault: Vault | None = None,
+) -> Reported:
     """Take a report. `tenant_id` None is whoever may speak for every tenant.
 
-    A final report ends the attempt at once, for good and only once.
+    A final report ends the attempt at once, for good and only once. What it gives away of secrets
+    in `vault`, which is where the settings say if None, is taken out of it.
     Errors: `NotFound` for what is no open secret of this tenant, `Conflict` with `ALREADY_ENDED` or
     `OLD_ATTEMPT` for what came too late, `Refused` for progress that is too large, or no text.
     """
@@ -64,19 +81,20 @@ async def report(client: Client, tenant_id: str | None, report: ExecutionReport)
     parsed = parse_run_id(run_id)
     if parsed is None or (tenant_id and parsed.tenant_id != tenant_id):
         raise NotFound(_unknown(report))
+    vault = vault or Vault.of(get_settings())
     try:
-        return await _report(client, run_id, report)
+        return await _report(client, run_id, report, vault)
     except NotFound:
         if not compensates:
             raise
-    return await _report(client, report.run_id, report)  # a run by hand may be called so
+    return await _report(client, report.run_id, report, vault)  # a run by hand may be called so
 
 
-async def _report(client: Client, run_id: str, report: ExecutionReport) -> Reported:
+async def _report(client: Client, run_id: str, report: ExecutionReport, vault: Vault) -> Reported:
     lock = _locks.setdefault(run_id, asyncio.Lock())
     for pause in (*PAUSES, None):
         async with lock:
-            taken = await _take(client, run_id, report, waits=pause is not None)
+            taken = await _take(client, run_id, report, vault, waits=pause is not None)
         if taken is not None:
             return taken
         await asyncio.sleep(pause or 0)
@@ -113,7 +131,7 @@ def progress_text(progress: Progress, accepted_at: str | None = None) -> str:
 
 
 async def _take(
-    client: Client, run_id: str, report: ExecutionReport, *, waits: bool
+    client: Client, run_id: str, report: ExecutionReport, vault: Vault, *, waits: bool
 ) -> Reported | None:
     """One look and what follows from it; None when `waits` and it may soon look otherwise."""
     with temporal_errors(missing=_unknown(report)):
@@ -136,7 +154,7 @@ async def _take(
     if found.progress and report.sequence <= found.progress.sequence:
         return Reported(duplicate=True, cancel_requested=found.cancel_requested)
     try:
-        return await _tell(client, found, report)
+        return await _tell(client, found, await _without_secrets(found, report, vault))
     except RPCError as error:
         if not is_missing(error):
             with temporal_errors():
@@ -148,7 +166,10 @@ async def _tell(client: Client, found: OpenExecution, report: ExecutionReport) -
     """Errors: `RPCError`, among them that the attempt has ended meanwhile."""
     handle = found.handle(client)
     known = found.progress or Progress(
-        attempt=found.attempt, compensates=found.compensates, accepted_at=datetime.now(UTC)
+        attempt=found.attempt,
+        compensates=found.compensates,
+        accepted_at=datetime.now(UTC),
+        secrets=tuple(sorted(found.secrets)),
     )
     if report.status == "RUNNING":
         newest = known.model_copy(
@@ -180,6 +201,39 @@ async def _tell(client: Client, found: OpenExecution, report: ExecutionReport) -
         )
         await handle.complete(result)
     return Reported(cancel_requested=found.cancel_requested)
+
+
+async def _without_secrets(
+    found: OpenExecution, report: ExecutionReport, vault: Vault
+) -> ExecutionReport:
+    """The report with references for the values that the plugin was given.
+
+    Where this process cannot see one, it cannot know what gives it away: nothing is kept then.
+    """
+    run = parse_run_id(found.run_id)
+    if run is None or not found.secrets:
+        return report
+    try:
+        mask = Mask(await vault.read(run.tenant_id, found.secrets))
+    except SecretNotFound as error:
+        log.warning(
+            "what a plugin reported is withheld",
+            action="report_withheld",
+            run_id=found.run_id,
+            tenant_id=run.tenant_id,
+            task_id=run.task_id,
+            reason=str(error),
+        )
+        said = {"progress": None, "result": None, "message": WITHHELD}
+        return report.model_copy(update=said)
+    masked = {
+        "progress": mask.json(report.progress),
+        "result": mask.json(report.result),
+        # A reference may be longer than what it stands for.
+        "message": report.message and mask.text(report.message)[:MOST_MESSAGE],
+        "error_code": report.error_code and mask.text(report.error_code)[:MOST_CODE],
+    }
+    return report.model_copy(update=masked)
 
 
 def _answer(status: Literal["SUCCESS", "FAILED"], report: ExecutionReport) -> Answer:
