@@ -27,8 +27,10 @@ from domain.problems import InvalidInput, problems_of
 
 PREFIX = "tsk_"
 ADMIN = "admin"
+FOR_EVER = timedelta.max
+ID_RULE = r"[0-9a-f]{12}"
 _ID_BYTES, _SECRET_BYTES = 6, 32
-_TOKEN = re.compile(r"tsk_([0-9a-f]{12})_[0-9a-f]{64}")
+_TOKEN = re.compile(rf"{PREFIX}({ID_RULE})_[0-9a-f]{{64}}")
 _NOBODYS = hashlib.sha256(b"").hexdigest()
 
 
@@ -45,7 +47,7 @@ class Token(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+    id: Annotated[str, StringConstraints(pattern=rf"^{ID_RULE}$")]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] = Field(repr=False)
     tenant_id: Annotated[str, StringConstraints(pattern=rf"^{NAME}$")] | None
     scopes: tuple[str, ...]
@@ -68,6 +70,11 @@ class Token(BaseModel):
         if self.expires_at is not None and self.expires_at <= now:
             return TokenState.EXPIRED
         return TokenState.ACTIVE
+
+    @property
+    def lives(self) -> timedelta:
+        """For how long it was made."""
+        return FOR_EVER if self.expires_at is None else self.expires_at - self.created_at
 
     def as_json(self, now: datetime) -> dict[str, Any]:
         """What anybody may see of it."""
@@ -142,7 +149,7 @@ def new_token(
     scopes: Iterable[str],
     *,
     now: datetime,
-    lives: timedelta | None,
+    lives: timedelta,
     note: str = "",
 ) -> tuple[Token, str]:
     """A new token: what is kept of it, and the token, which is shown once."""
@@ -155,7 +162,7 @@ def new_token(
         tenant_id=tenant_id,
         scopes=tuple(sorted(set(scopes))),
         created_at=now,
-        expires_at=None if lives is None else now + lives,
+        expires_at=None if lives == FOR_EVER else now + lives,
         note=note,
     )
     return token, shown

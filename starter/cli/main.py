@@ -22,6 +22,7 @@ from starter.cli import (
     quota,
     runs,
     tasks,
+    tokens,
     why,
     work_orders,
 )
@@ -38,6 +39,7 @@ app = typer.Typer(
 for module in (files, tasks, runs, backfill, forecast, why, quota, breakers, inspect, processes):
     module.add_to(app)
 work_orders.add_to(app)
+tokens.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:
