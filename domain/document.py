@@ -130,7 +130,7 @@ class _Reader:
     def _value(self, event: Any, path: Path) -> Any:
         line = event.start_mark.line + 1
         self.lines.setdefault(path, line)
-        if len(path) > MAX_DEPTH:
+        if len(path) + isinstance(event, yaml.CollectionStartEvent) > MAX_DEPTH:
             raise InvalidInput([Problem(path[:3], f"nested deeper than {MAX_DEPTH} levels", line)])
         if isinstance(event, yaml.CollectionStartEvent) and event.tag not in _COLLECTION_TAGS:
             self.problems.append(Problem(path, f"the YAML tag {event.tag} is not supported"))
@@ -209,7 +209,7 @@ def parse_json(text: str | bytes) -> Document:
 
 def json_problems(value: Any, path: Path = ()) -> Iterator[Problem]:
     """What JSON for other systems must not hold: NaN, infinities, NUL, lone surrogates, depth."""
-    if len(path) > MAX_DEPTH:
+    if len(path) + isinstance(value, dict | list) > MAX_DEPTH:
         yield Problem(path[:3], f"nested deeper than {MAX_DEPTH} levels")
     elif isinstance(value, float) and not math.isfinite(value):
         yield Problem(path, f"{value} is not a JSON number")

@@ -155,7 +155,7 @@ def test_nesting_is_allowed_to_its_limit(*, as_json: bool) -> None:
     """As many levels as promised pass, one more does not."""
     parse = parse_json if as_json else parse_yaml
     assert parse("[" * MAX_DEPTH + "]" * MAX_DEPTH).data
-    most = "[" * (MAX_DEPTH + 1) + "1" + "]" * (MAX_DEPTH + 1)
+    most = "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1)
     assert f"deeper than {MAX_DEPTH}" in _problems(most, as_json=as_json)[0].message
 
 
