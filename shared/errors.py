@@ -24,5 +24,9 @@ class Conflict(Refused):
         self.code = code
 
 
+class NoWorker(TaskflowError):  # noqa: N818 - as above
+    """No worker answers, and what was asked only a worker can say."""
+
+
 class TemporalUnreachable(TaskflowError):  # noqa: N818 - as above
     """Temporal did not answer; nothing is known to have changed."""

@@ -15,7 +15,7 @@ from domain.durations import Durations
 from domain.ledger_state import LedgerState
 from domain.limits import TenantLimits
 from shared.durations import learn_durations
-from shared.errors import TaskflowError
+from shared.errors import NoWorker
 from starter.rpc import temporal_errors
 
 PATIENCE_SECONDS = 10.0
@@ -60,7 +60,7 @@ async def read_present(
 ) -> Present:
     """Read the registries, the governors and the last runs of these tenants, None: of all.
 
-    Errors: `TaskflowError` when no worker answers, `TemporalUnreachable`.
+    Errors: `NoWorker`, `TemporalUnreachable`.
     """
     registered = Registered(client, task_queue)
 
@@ -68,7 +68,7 @@ async def read_present(
         return tenants is None or tenant_id in tenants
 
     with temporal_errors():
-        await _refresh(registered)
+        await refresh(registered)
         tasks = {key: k.spans for key, k in registered.tasks.items() if wanted(key[0])}
         limits = {name: own for name, own in registered.limits.items() if wanted(name)}
         # Where nothing is registered, nothing has run, and a new namespace cannot even be asked.
@@ -77,13 +77,14 @@ async def read_present(
     return Present(now, tasks, limits, durations, books, registered.namespace_id)
 
 
-async def _refresh(registered: Registered) -> None:
+async def refresh(registered: Registered) -> None:
+    """Read what the registries say now. Errors: `NoWorker`, `RPCError`."""
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await registered.refresh()
     except TimeoutError:
-        raise TaskflowError(_NO_WORKER) from None
+        raise NoWorker(_NO_WORKER) from None
     except RPCError as error:
         if error.status not in _UNANSWERED:
             raise
-        raise TaskflowError(_NO_WORKER) from error
+        raise NoWorker(_NO_WORKER) from error

@@ -12,10 +12,10 @@ from temporalio.client import (
     WorkflowFailureError,
 )
 
-from domain.attributes import REASON_MEMO, STAGGER_MEMO, TASK_RUN
+from domain.attributes import EVENT_MEMO, REASON_MEMO, STAGGER_MEMO, TASK_RUN
 from domain.ids import parse_run_id
 from domain.limits import named
-from domain.run import PauseInput
+from domain.run import EventBrief, PauseInput
 from domain.sla import SlaStatus
 from domain.states import RunState, is_end
 from domain.trace import trace_id
@@ -40,6 +40,7 @@ class RunView:
     """One run: its times in UTC, its state, and what explains it.
 
     `sla`: None while nothing is known of it. `pause`: of a run that is held, once it was read.
+    `event`: what an event's run is of.
     """
 
     run_id: str
@@ -61,6 +62,7 @@ class RunView:
     waits_for: str | None = None
     position: int | None = None
     pause: PauseInput | None = None
+    event: EventBrief | None = None
 
     @property
     def held(self) -> bool:
@@ -80,6 +82,8 @@ class RunView:
             "task_id": self.task_id,
             "plugin_id": self.plugin_id,
             "trigger_kind": self.trigger_kind,
+            "event": self.event
+            and {"id": self.event.id, "source": self.event.source, "type": self.event.type},
             "nominal_time": rfc3339(self.nominal_time),
             "trigger_time": rfc3339(self.trigger_time),
             "actual_start": rfc3339(self.actual_start),
@@ -164,25 +168,36 @@ async def list_runs(
 
     `under_way_at`: only those that had begun by then and had not ended.
     """
-    conditions = [f"WorkflowType = '{TASK_RUN}'"]
-    conditions += [f"TenantId = '{tenant_id}'"] if tenant_id else []
-    conditions += [f"TaskId = '{task_id}'"] if task_id else []
-    conditions += [f"TaskStatus = '{status}'"] if status else []
-    conditions += [f"StartTime >= '{rfc3339(since)}'"] if since else []
+    query = runs_query(tenant_id, task_id, status, since)
     if under_way_at:
         at = rfc3339(under_way_at)
-        conditions += [f"StartTime < '{at}'"]
-        conditions += [f"(ExecutionStatus = 'Running' OR CloseTime > '{at}')"]
+        query += f" AND StartTime < '{at}' AND (ExecutionStatus = 'Running' OR CloseTime > '{at}')"
     found: list[RunView] = []
     with temporal_errors():
-        query = " AND ".join(conditions)
         async for execution in client.list_workflows(
             query, limit=limit, page_size=min(limit, 1000)
         ):
             if view := await view_of(execution):
                 found.append(view)  # noqa: PERF401 - a comprehension would hide the await
+    return newest_first(found)
+
+
+def runs_query(
+    tenant_id: str | None, task_id: str | None, status: RunState | None, since: datetime | None
+) -> str:
+    """What Temporal's list is asked for: the runs of these, started since then."""
+    conditions = [f"WorkflowType = '{TASK_RUN}'"]
+    conditions += [f"TenantId = '{tenant_id}'"] if tenant_id else []
+    conditions += [f"TaskId = '{task_id}'"] if task_id else []
+    conditions += [f"TaskStatus = '{status}'"] if status else []
+    conditions += [f"StartTime >= '{rfc3339(since)}'"] if since else []
+    return " AND ".join(conditions)
+
+
+def newest_first(runs: list[RunView]) -> list[RunView]:
+    """The same runs by their trigger times."""
     oldest = datetime.min.replace(tzinfo=UTC)
-    return sorted(found, key=lambda run: run.trigger_time or oldest, reverse=True)
+    return sorted(runs, key=lambda run: run.trigger_time or oldest, reverse=True)
 
 
 async def await_end(client: Client, run_id: str) -> RunView:
@@ -211,7 +226,8 @@ async def view_of(execution: WorkflowExecution) -> RunView | None:
     if not is_end(status) and execution.status in _CLOSED_WITHOUT_US:
         status, reason = _CLOSED_WITHOUT_US[execution.status]
     scheduled = parsed.scheduled_time or found.get(sa.TRIGGER_TIME) or execution.start_time
-    nominal = scheduled - timedelta(seconds=memo.get(STAGGER_MEMO, 0))
+    event = EventBrief.model_validate(memo[EVENT_MEMO]) if EVENT_MEMO in memo else None
+    nominal = event.at if event else scheduled - timedelta(seconds=memo.get(STAGGER_MEMO, 0))
     started = found.get(sa.ACTUAL_START)
     duration = found.get(sa.DURATION_MS)
     sla = found.get(sa.SLA_STATUS)
@@ -236,4 +252,5 @@ async def view_of(execution: WorkflowExecution) -> RunView | None:
         sla=SlaStatus(sla) if sla else None,
         waits_for=None if is_end(status) else found.get(sa.WAITS_FOR),
         position=None if is_end(status) else found.get(sa.QUEUE_POSITION),
+        event=event,
     )

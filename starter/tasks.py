@@ -1,5 +1,6 @@
 """Registered tasks as people and tools see them: in a list, and one in full."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +15,7 @@ from shared.calls import at_once
 from shared.executions import open_execution
 from shared.registry import Key
 from shared.schedules import listed_triggers, read_task
+from starter.conditions import digest_in, tag_of
 from starter.control import describe_task
 from starter.newest import newest_of
 from starter.registry import listed
@@ -85,9 +87,10 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class TaskDetail:
-    """All there is to say of one task."""
+    """All there is to say of one task. `etag` changes with what the task says."""
 
     task: Task
+    etag: str | None
     zone: str
     paused: bool
     note: str | None
@@ -104,6 +107,7 @@ class TaskDetail:
         """The document of `show`."""
         return {
             "task": self.task.model_dump(mode="json"),
+            "etag": self.etag,
             "paused": self.paused,
             "note": self.note,
             "next_times": [rfc3339(at) for at in self.next_times],
@@ -122,6 +126,14 @@ class TaskDetail:
 async def list_tasks(client: Client, tenant_id: str | None = None) -> list[TaskView]:
     """Every task (of a tenant), by tenant and id. A change of the last second may not show yet."""
     entries = await listed(client, [tenant_id] if tenant_id else None)
+    views = await views_of(client, tenant_id, entries)
+    return [views[key] for key in sorted(views)]
+
+
+async def views_of(
+    client: Client, tenant_id: str | None, entries: Mapping[Key, ScheduleListDescription]
+) -> dict[Key, TaskView]:
+    """Listed schedules (of a tenant) as tasks, in the same order."""
     statuses = await _last_statuses(client, tenant_id, list(entries))
     views: dict[Key, TaskView] = {}
 
@@ -141,7 +153,7 @@ async def list_tasks(client: Client, tenant_id: str | None = None) -> list[TaskV
 
     with temporal_errors():
         await at_once(list(entries), view)
-    return [views[key] for key in sorted(views)]
+    return {key: views[key] for key in entries}
 
 
 async def _triggers(client: Client, entry: ScheduleListDescription) -> list[dict[str, Any]]:
@@ -184,6 +196,7 @@ async def show_task(client: Client, tenant_id: str, task_id: str) -> TaskDetail:
     info, state = description.info, description.schedule.state
     return TaskDetail(
         task=task,
+        etag=tag_of(digest_in(description)),
         zone=zone_of(task),
         paused=state.paused,
         note=state.note,

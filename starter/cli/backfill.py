@@ -43,8 +43,9 @@ def backfill(  # noqa: PLR0917 - typer calls it by name
     twice: a backfill that was interrupted is finished by the same command.
     """
     from starter.backfill import find_fires, run_fires
-    from starter.cli.names import since, task_key, who
+    from starter.cli.names import task_key, who
     from starter.cli.session import with_temporal
+    from starter.when import since
 
     key = task_key(task, tenant)
     now = datetime.now(UTC)

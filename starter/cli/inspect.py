@@ -33,7 +33,7 @@ def preview(
     if after is None:
         start = now
     else:
-        from starter.cli.names import instant
+        from starter.when import instant
 
         start = instant(after, "after")
     document = document_of(cron, timezone, after=start, count=count)

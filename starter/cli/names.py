@@ -3,12 +3,10 @@
 import getpass
 import os
 import re
-from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
 from domain.document import parse_json
-from domain.duration import parse_duration
 from domain.ids import NAME
 from domain.problems import InvalidInput, Problem, shown
 
@@ -46,30 +44,6 @@ def task_key(text: str, tenant: str | None) -> tuple[str, str]:
         message = f"which tenant's? Write TENANT/{task_id}, or give --tenant or TASKFLOW_TENANT"
         raise bad("task", message)
     return tenant_id, task_id
-
-
-def instant(text: str, what: str) -> datetime:
-    """A time with its offset from UTC, such as 2027-01-01T02:00:00+08:00 or ...Z."""
-    try:
-        at = datetime.fromisoformat(text)
-        if at.utcoffset() is not None:
-            return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise bad(what, f"{shown(text)} is not a time: write it as 2027-01-01T02:00:00+08:00")
-
-
-def since(text: str, now: datetime, what: str = "since") -> datetime:
-    """A time, or how long ago: `2h`, `3d`."""
-    try:
-        return now - parse_duration(text)
-    except ValueError:
-        pass
-    try:
-        return instant(text, what)
-    except InvalidInput:
-        message = f"{shown(text)} is neither a duration such as 2h nor a time such as"
-        raise bad(what, f"{message} 2027-01-01T02:00:00Z") from None
 
 
 def payload_of(text: str | None) -> JsonValue:

@@ -37,6 +37,7 @@ def runs(  # noqa: PLR0917 - typer calls it by name
     """List runs, newest first."""
     from temporalio.client import Client
 
+    from starter import when
     from starter.cli import names
     from starter.cli.run_view import show_runs
     from starter.cli.session import with_temporal
@@ -47,7 +48,7 @@ def runs(  # noqa: PLR0917 - typer calls it by name
     tenant_id, task_id = (
         names.loose_key(task, tenant) if task else (names.tenant_name(tenant), None)
     )
-    earliest = names.since(since, now) if since else None
+    earliest = when.since(since, now) if since else None
 
     async def work(client: Client) -> list[RunView]:
         found = await list_runs(

@@ -32,21 +32,29 @@ def why(
 ) -> None:
     """Say why a run waits, runs or ended so, why a fire made no run, and what the next one meets.
 
-    Without --at it is about the run under way, or if there is none, about the next fire. --at takes
-    the fire's nominal time, or the time that stagger and jitter make of it. The exit code is 0 for
-    every answer, and 1 for a task that is not registered.
+    TASK is a task or a run's id. Without --at, of a task it is about the run under way, or if there
+    is none, about the next fire. --at takes the fire's nominal time, or the time that stagger
+    and jitter make of it, or when an event was received. The exit code is 0 for every answer, and 1
+    for a task that is not registered, or a run that is not there.
     """
     from shared.settings import get_settings
-    from starter.cli.names import instant, task_key
+    from starter.cli.names import bad, task_key, tenant_name
     from starter.cli.session import with_temporal
-    from starter.why import explain
+    from starter.when import instant
+    from starter.why import explain, explain_run
 
-    key = task_key(task, tenant)
+    is_run = task.startswith("run/") and task.count("/") > 1
+    if is_run and at:
+        raise bad("at", "a run has its own time: give --at with a task")
+    key = None if is_run else task_key(task, tenant)
+    tenant_id = tenant_name(tenant)
     moment = instant(at, "at") if at else None
     now = datetime.now(UTC)
 
     async def work(client: "Client") -> "Why":
         queue = get_settings().task_queue
+        if key is None:
+            return await explain_run(client, tenant_id, task, now=now, task_queue=queue)
         return await explain(client, *key, at=moment, now=now, task_queue=queue)
 
     answer = with_temporal(work)
