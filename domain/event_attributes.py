@@ -8,7 +8,6 @@ import binascii
 import re
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from domain.problems import shown
 
@@ -26,6 +25,7 @@ _MEDIA_TYPE = re.compile(
 )
 _CHARSET = re.compile(r';\s*charset="?([A-Za-z0-9_.:-]+)"?', re.IGNORECASE)
 _TEXT_TYPES = ("application/xml", "application/yaml", "application/x-www-form-urlencoded")
+_PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _LARGEST_INTEGER = 2**31
 
@@ -44,13 +44,7 @@ def text_of(value: Any) -> str:
 def uri_of(value: Any, *, absolute: bool = False) -> str:
     """A URI, or what stands for one relative to another."""
     text = text_of(value)
-    try:
-        urlsplit(text)
-    except ValueError:
-        readable = False
-    else:
-        readable = not _NOT_URI.search(text)
-    if not readable or (absolute and not _SCHEME.match(text)):
+    if _NOT_URI.search(text) or (absolute and not _SCHEME.match(text)):
         kind = "an absolute URI" if absolute else "a URI reference, such as /shop/orders"
         raise ValueError(f"{shown(text)} is not {kind}")
     return text
@@ -105,7 +99,7 @@ def header_of(value: str) -> str:
     if quoted := _QUOTED.fullmatch(value):
         value = re.sub(r"\\(.)", r"\1", quoted[1])
     try:
-        return unquote_to_bytes(value).decode()
+        return _PERCENT.sub(lambda found: bytes.fromhex(found[1].decode()), value.encode()).decode()
     except UnicodeError:
         raise ValueError("is not UTF-8 when its percent-encoding is undone") from None
 

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any
 
 from domain.events_in import CloudEvent
+from domain.filter_cost import check_cost
 
 MAX_FILTER = 4096
 """Characters of a filter."""
@@ -43,7 +44,7 @@ class Seen:
         """The event's attributes as the library takes them."""
         if self._activation is None:
             event = self._event
-            values = {
+            values: dict[str, Any] = {
                 "id": event.id,
                 "source": event.source,
                 "type": event.type,
@@ -94,12 +95,13 @@ def compile_filter(text: str) -> Filter:
     kind = expression.return_type().name()
     if kind not in ("BOOL", "DYN"):
         raise ValueError(f"gives {kind.lower()}, and a filter gives true or false")
+    check_cost(expression.serialize())
     return Filter(text, expression)
 
 
 @cache
 def _environment() -> Any:
-    from cel_expr_python import cel  # noqa: PLC0415 - most processes compile no filter
+    from cel_expr_python import cel  # type: ignore[import-untyped]  # noqa: PLC0415 - see above
 
     kind = cel.Type
     variables = {
