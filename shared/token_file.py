@@ -1,30 +1,23 @@
 """The file of bearer tokens on disk: changed by one command at a time, read by the API as it is."""
 
-import fcntl
 import os
 import stat
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import structlog
 
 from domain.problems import InvalidInput, Problem
-from shared.errors import Refused, TaskflowError
+from shared.errors import TaskflowError
 from shared.files import read_text
 from shared.live import LiveFile
+from shared.sole_writer import alone, replace_file
 from shared.tokens import Tokens
 
 log = structlog.get_logger(__name__)
 
-PATIENCE_SECONDS = 10.0
-"""How long a command waits for another one that changes the file."""
-
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_OWNER_ONLY = stat.S_IRUSR | stat.S_IWUSR
 
 Result = TypeVar("Result")
 
@@ -77,61 +70,15 @@ def change_tokens(path: Path, change: Callable[[Tokens], tuple[Tokens, Result]])
     """
     path = Path(os.path.realpath(path))  # a link stays one, and leads to the new file
     try:
-        with _alone(path):
+        with alone(path):
             before = load_tokens(path)
             after, result = change(before)
             if after != before:
-                _replace(path, after.text())
+                replace_file(path, after.text())
             return result
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise TaskflowError(f"{path} cannot be written: {reason}; nothing was changed") from error
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Hold the lock beside the file. It stays: two could lock two files of the same name."""
-    lock = path.with_name(f"{path.name}.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
-    try:
-        end = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    raise Refused(
-                        f"{lock} is held by another command for {PATIENCE_SECONDS:g} s: "
-                        "nothing was changed"
-                    ) from None
-                time.sleep(0.02)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _replace(path: Path, text: str) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            with suppress(FileNotFoundError):
-                old = path.stat()
-                if (old.st_uid, old.st_gid) != (os.geteuid(), os.getegid()):
-                    os.fchown(file.fileno(), old.st_uid, old.st_gid)
-                os.fchmod(file.fileno(), stat.S_IMODE(old.st_mode))
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)  # a revocation must survive a power cut
-    finally:
-        os.close(folder)
 
 
 def _load_and_warn(path: Path) -> Tokens:
