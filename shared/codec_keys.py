@@ -2,14 +2,17 @@
 
 import base64
 import binascii
+import os
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from domain.problems import InvalidInput, Problem
-from shared.errors import NotFound, Refused
+from shared.errors import NotFound, Refused, TaskflowError
 from shared.files import read_text
+from shared.sole_writer import alone, replace_file
 
 KEY_BYTES = 32
 PLAIN = "plain"
@@ -116,3 +119,30 @@ def _key(words: list[str]) -> Key | str:
     if len(secret) != KEY_BYTES:
         return f"the key must be {KEY_BYTES} bytes in base64, and has {len(secret)}"
     return Key(key_id, secret)
+
+
+def create_keys(path: Path, key_id: str) -> KeyRing:
+    """A new file, its owner's alone, with one key. Errors: `Refused` when there is a file."""
+    if path.exists():
+        raise Refused(f"{path} is there already: `taskflow codec add` adds a key to it")
+    return _changed(path, lambda _: KeyRing().with_last(Key.new(key_id)))
+
+
+def change_keys(path: Path, change: Callable[[KeyRing], KeyRing]) -> KeyRing:
+    """Put what `change` makes of the keys in their place.
+
+    Errors: those of `load_keys` and `change`; `TaskflowError` when the file cannot be written.
+    """
+    return _changed(path, lambda real: change(load_keys(real)))
+
+
+def _changed(path: Path, made_of: Callable[[Path], KeyRing]) -> KeyRing:
+    real = Path(os.path.realpath(path))  # a link stays one, and leads to the new file
+    try:
+        with alone(real):
+            ring = made_of(real)
+            replace_file(real, ring.text())
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise TaskflowError(f"{path} cannot be written: {reason}; nothing was changed") from error
+    return ring

@@ -9,7 +9,7 @@ from temporalio.runtime import Runtime
 
 from shared.converter import PLAIN_CONVERTER
 from shared.errors import TaskflowError, TemporalUnreachable
-from shared.settings import get_settings
+from shared.settings import Settings, get_settings
 
 DEFAULT_ADDRESS = "127.0.0.1:7233"
 
@@ -43,7 +43,7 @@ async def connect(*, patience: float = 10.0, runtime: Runtime | None = None) -> 
     Errors: `TemporalUnreachable` after `patience` seconds or a refused connection, `InvalidInput`
     for a file of keys that is wrong.
     """
-    options, converter = connect_options(), data_converter()
+    options, converter = connect_options(), converter_of(get_settings())
     target = str(options["target_host"])
     try:
         return await Client.connect(
@@ -59,15 +59,19 @@ async def connect(*, patience: float = 10.0, runtime: Runtime | None = None) -> 
         ) from error
 
 
-def data_converter() -> DataConverter:
-    """What all of this process's clients write and read payloads with. Errors: `InvalidInput`."""
-    path = get_settings().codec_keys_file
-    if path is None:
+def converter_of(settings: Settings) -> DataConverter:
+    """What clients with these settings write and read payloads with. Errors: `InvalidInput`."""
+    if settings.codec_keys_file is None:
         return PLAIN_CONVERTER
     # Loaded by those that need it: the library takes a command 35 ms.
     from shared.codec import encrypting_by  # noqa: PLC0415 - see above
 
-    return encrypting_by(path)
+    return encrypting_by(settings.codec_keys_file)
+
+
+def namespace() -> str:
+    """The namespace that `connect` would use."""
+    return str(connect_options().get("namespace", "default"))
 
 
 def _reason(error: BaseException) -> str:

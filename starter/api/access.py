@@ -53,15 +53,35 @@ async def access_of(
 ) -> Access:
     """The access of who sends a request; `named`: the tenant that it names.
 
-    Errors: `Unauthenticated`, `Forbidden`, `NotFound` for the tenant of others, `InvalidInput` when
-    an admin names none, `HttpRefusal` 429.
+    Errors: those of `caller_with`, `NotFound` for the tenant of others, `InvalidInput` when an
+    admin names none.
+    """
+    caller = await caller_with(scope, request, context, audit)
+    audit.tenant_id = caller.tenant(named)
+    return Access(caller, audit.tenant_id, context, audit)
+
+
+async def caller_with(scope: Scope, request: Request, context: Context, audit: Audit) -> Caller:
+    """Who sends a request, if they may do this.
+
+    Errors: `Unauthenticated`, `AuthUnavailable`, `Forbidden`, `HttpRefusal` 429.
     """
     audit.scope = scope
     audit.about(**{name: str(value) for name, value in request.path_params.items()})
     caller = await _authenticated(request, context, audit)
     caller.require(scope)
-    audit.tenant_id = caller.tenant(named)
-    return Access(caller, audit.tenant_id, context, audit)
+    return caller
+
+
+async def admin_of(request: Request, context: Shared, audit: Audited) -> Caller:
+    """Who sends a request that is about no one tenant, and is an admin.
+
+    Errors: `Unauthenticated`, `Forbidden`, `HttpRefusal` 429.
+    """
+    audit.scope = Scope.ADMIN
+    caller = await _authenticated(request, context, audit)
+    caller.require(Scope.ADMIN)
+    return caller
 
 
 async def _authenticated(request: Request, context: Context, audit: Audit) -> Caller:
@@ -94,4 +114,5 @@ bearer = Security(_bearer)
 Reader = Annotated[Access, Security(allowed(Scope.TASK_READ))]
 Writer = Annotated[Access, Security(allowed(Scope.TASK_WRITE))]
 Operator = Annotated[Access, Security(allowed(Scope.TASK_OPERATE))]
+Admin = Annotated[Caller, Security(admin_of)]
 Publisher = Annotated[Access, Security(allowed(Scope.EVENT_PUBLISH))]

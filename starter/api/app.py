@@ -22,9 +22,11 @@ from starter.api.envelope import Envelope
 from starter.api.openapi import with_problems
 from starter.api.problems import HttpRefusal, answer_of, refusal_of
 from starter.api.routes import ROUTERS
+from starter.api.routes.codec import CodecCors
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _TAGS = [
+    {"name": "codec", "description": "For Temporal's Web UI: encrypted payloads as they are meant"},
     {"name": "events", "description": "What happens elsewhere, and what plugins report"},
     {"name": "health", "description": "For those who look after the process; no token is needed"},
 ]
@@ -55,6 +57,7 @@ def create_app(context: Context) -> FastAPI:
     app.state.context = context
     for error in (HttpRefusal, InvalidInput, TaskflowError, RequestValidationError, HTTPException):
         app.add_exception_handler(error, _refused)
+    app.add_middleware(CodecCors, origin=context.settings.codec_origin)
     app.add_middleware(Envelope, context=context)
     app.include_router(health.router)
     for router in ROUTERS:

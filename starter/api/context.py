@@ -5,6 +5,7 @@ from typing import cast
 
 from fastapi import Request
 from prometheus_client import REGISTRY, CollectorRegistry
+from temporalio.converter import PayloadCodec
 
 from domain.policy import Policy
 from shared.live import LiveFile
@@ -12,6 +13,7 @@ from shared.metrics import ApiMetrics
 from shared.plugin_secrets import PluginSecrets
 from shared.policy import load_policy
 from shared.settings import Settings
+from shared.temporal import converter_of
 from starter.api.audit import Audit
 from starter.api.limits import FAILURES_PER_MINUTE, Buckets
 from starter.api.link import TemporalLink
@@ -32,6 +34,7 @@ class Context:
     requests: Buckets
     failures: Buckets
     policy_file: LiveFile[Policy]
+    codec: PayloadCodec | None = None
 
     @property
     def policy(self) -> Policy:
@@ -58,6 +61,7 @@ def context_with(
         requests=Buckets(settings.api_requests_per_minute),
         failures=Buckets(FAILURES_PER_MINUTE),
         policy_file=LiveFile(settings.policy_file, load_policy, "policy"),
+        codec=converter_of(settings).payload_codec,
     )
 
 

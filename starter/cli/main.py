@@ -15,6 +15,7 @@ from typer.main import get_command
 from starter.cli import (
     backfill,
     breakers,
+    codec,
     files,
     forecast,
     inspect,
@@ -39,6 +40,7 @@ app = typer.Typer(
 for module in (files, tasks, runs, backfill, forecast, why, quota, breakers, inspect, processes):
     module.add_to(app)
 work_orders.add_to(app)
+codec.add_to(app)
 tokens.add_to(app)
 
 

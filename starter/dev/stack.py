@@ -10,7 +10,7 @@ from temporalio.client import Client
 
 from shared.settings import get_settings
 from shared.temporal import address as configured_address
-from shared.temporal import connect, data_converter
+from shared.temporal import connect, converter_of
 from starter.dev import parts
 from starter.dev.lock import owned
 from starter.dev.options import API_PORT, SANDBOX_PORT, DevOptions
@@ -64,7 +64,8 @@ class DevStack:
     async def connect(self) -> Client:
         """A client of the stack's Temporal server that speaks our pydantic models."""
         if self.own_server:
-            return await Client.connect(self.address, data_converter=data_converter())
+            converter = converter_of(get_settings())
+            return await Client.connect(self.address, data_converter=converter)
         return await connect()
 
 

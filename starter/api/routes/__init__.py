@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from starter.api.routes import events
+from starter.api.routes import codec, events
 
-ROUTERS: tuple[APIRouter, ...] = (events.router,)
+ROUTERS: tuple[APIRouter, ...] = (events.router, codec.router)
 """All that ask who calls."""
