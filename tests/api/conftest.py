@@ -9,6 +9,9 @@ from structlog.typing import EventDict
 from temporalio.client import Client
 
 from tests.api.harness import Door, door
+from tests.executions.conftest import _plugin_worker, executions, parts, queue, runtime
+
+__all__ = ["_plugin_worker", "executions", "parts", "queue", "runtime"]
 
 
 @pytest.fixture(scope="package")
