@@ -200,6 +200,19 @@ def newest_first(runs: list[RunView]) -> list[RunView]:
     return sorted(runs, key=lambda run: run.trigger_time or oldest, reverse=True)
 
 
+async def show_run(client: Client, tenant_id: str, run_id: str) -> RunView:
+    """One run of a tenant. Errors: `NotFound`, also for a run of others."""
+    missing = f"there is no run {run_id!r}: `taskflow runs` shows their ids"
+    parsed = parse_run_id(run_id)
+    if parsed is None or parsed.tenant_id != tenant_id:
+        raise NotFound(missing)
+    with temporal_errors(missing=missing):
+        view = await view_of(await client.get_workflow_handle(run_id).describe())
+    if view is None:
+        raise NotFound(missing)
+    return (await with_pauses(client, [view]))[0]
+
+
 async def await_end(client: Client, run_id: str) -> RunView:
     """The run after it has ended, however long that takes. Errors: `NotFound`."""
     missing = f"there is no run {run_id!r}: `taskflow runs` shows their ids"

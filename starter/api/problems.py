@@ -11,8 +11,10 @@ from starlette.exceptions import HTTPException
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.problems import InvalidInput, Problem, problems_of_details
-from shared.errors import Conflict, NotFound, Refused, TaskflowError, TemporalUnreachable
+from shared.errors import Conflict, NotFound, NoWorker, Refused, TaskflowError, TemporalUnreachable
 from starter.callers import AuthUnavailable, Forbidden, Unauthenticated
+from starter.conditions import PreconditionFailed
+from starter.idempotency import KeyReused
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -38,7 +40,7 @@ class HttpRefusal(Exception):  # noqa: N818 - reads as what happened
     members: Mapping[str, Any] = field(default_factory=dict)
 
 
-def refusal_of(error: Exception) -> HttpRefusal | None:  # noqa: PLR0911 - a table
+def refusal_of(error: Exception) -> HttpRefusal | None:  # noqa: PLR0911, PLR0912 - a table
     """The table; None for what nobody foresaw."""
     match error:
         case HttpRefusal():
@@ -55,12 +57,18 @@ def refusal_of(error: Exception) -> HttpRefusal | None:  # noqa: PLR0911 - a tab
             return HttpRefusal(403, error.code.upper(), str(error))
         case NotFound():
             return HttpRefusal(404, "NOT_FOUND", str(error))
+        case PreconditionFailed():
+            return HttpRefusal(412, error.code, str(error))
+        case KeyReused():
+            return HttpRefusal(422, error.code, str(error))
         case Conflict():
             return HttpRefusal(409, error.code, str(error))
         case Refused():
             return HttpRefusal(409, "REFUSED", str(error))
         case TemporalUnreachable():
             return unavailable("TEMPORAL_UNREACHABLE", str(error))
+        case NoWorker():
+            return unavailable("NO_WORKER", str(error))
         case AuthUnavailable():
             return unavailable("AUTHENTICATION_UNAVAILABLE", str(error))
         case TaskflowError() if _is_exhausted(error):

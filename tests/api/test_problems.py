@@ -10,10 +10,12 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from domain.problems import InvalidInput, Problem
-from shared.errors import Conflict, NotFound, Refused, TaskflowError, TemporalUnreachable
+from shared.errors import Conflict, NotFound, NoWorker, Refused, TaskflowError, TemporalUnreachable
 from starter.api.openapi import _SEEN, ProblemDocument
 from starter.api.problems import HttpRefusal, refusal_of
 from starter.callers import AuthUnavailable, Forbidden, Scope, Unauthenticated
+from starter.conditions import PreconditionFailed
+from starter.idempotency import KeyReused
 from tests.api.harness import Door, door
 
 EVENTS = "/internal/events"
@@ -48,6 +50,9 @@ def _exhausted() -> TaskflowError:
         (Unauthenticated("who?"), 401, "UNAUTHENTICATED"),
         (Forbidden(Scope.TASK_WRITE), 403, "FORBIDDEN"),
         (TemporalUnreachable("it is down"), 503, "TEMPORAL_UNREACHABLE"),
+        (PreconditionFailed("changed"), 412, "PRECONDITION_FAILED"),
+        (KeyReused(), 422, "IDEMPOTENCY_KEY_REUSED"),
+        (NoWorker("none answers"), 503, "NO_WORKER"),
         (AuthUnavailable("no keys"), 503, "AUTHENTICATION_UNAVAILABLE"),
         (_exhausted(), 503, "TEMPORAL_BUSY"),
         (HttpRefusal(412, "PRECONDITION_FAILED", "changed"), 412, "PRECONDITION_FAILED"),
