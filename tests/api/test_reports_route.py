@@ -92,7 +92,7 @@ async def test_a_signed_report_ends_the_execution(
 async def test_reports_in_any_order_and_twice_never_make_a_run_go_back(
     runtime_api: Door, executions: Executions
 ) -> None:
-    """Older ones change nothing, and after the end nothing does: each order of three, twice each."""
+    """Older ones change nothing, after the end nothing does: each order of three, twice each."""
     steps: dict[int, dict[str, Any]] = {0: {}, 1: {"progress": 5}, 2: {"status": "SUCCESS"}}
 
     async def play(order: tuple[int, ...]) -> None:
