@@ -30,7 +30,7 @@ class Why:
         it in the record of another fire; `beyond_retention`: Temporal would have dropped it by now
     a fire to come
         `will_run`, `will_wait`, `will_skip`, `will_fail`: as the forecast has it; `put_off` by a
-        blackout; `paused`
+        blackout; `paused`; `on_event`: no trigger is a time, and the next run is that of an event
     no fire
         `no_fire`: no trigger fires at this time; `never`: none ever fires again
 

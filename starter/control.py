@@ -13,20 +13,18 @@ from temporalio.client import (
     ScheduleHandle,
     WorkflowExecutionStatus,
 )
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from domain.attributes import TASK_RUN
 from domain.ids import manual_run_id, parse_run_id, schedule_id
 from domain.recovery import is_short
-from domain.run import ManualFire, TaskRunInput, TriggerKind
+from domain.run import ManualFire, TaskRunInput
 from domain.task import Task
 from shared import registry
 from shared.calls import is_missing
 from shared.errors import NotFound, Refused
-from shared.schedules import read_request, run_attributes, summary_of
+from shared.schedules import read_request
 from starter.rpc import temporal_errors
+from starter.starting import start_run
 
 SETTLE_SECONDS = 1.0
 """How long after a resume Temporal may still take to delete a schedule that was idle for long."""
@@ -134,25 +132,18 @@ async def trigger(
         tenant_id, task_id, key or f"{now:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(3)}"
     )
     with temporal_errors():
-        try:
-            await client.start_workflow(
-                TASK_RUN,
-                TaskRunInput(
-                    task=task,
-                    manual=ManualFire(at=now, payload=payload),
-                    limited=request.limited,
-                    short=is_short(task),
-                ),
-                id=run_id,
-                task_queue=action.task_queue,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-                search_attributes=run_attributes(task, TriggerKind.MANUAL),
-                priority=action.priority,
-                static_summary=summary_of(task),
-            )
-        except WorkflowAlreadyStartedError:
-            return run_id  # the key's run has ended: it is that run
+        await start_run(
+            client,
+            TaskRunInput(
+                task=task,
+                manual=ManualFire(at=now, payload=payload),
+                limited=request.limited,
+                short=is_short(task),
+            ),
+            run_id,
+            task_queue=action.task_queue,
+            priority=action.priority,
+        )
     return run_id
 
 

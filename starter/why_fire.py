@@ -15,6 +15,7 @@ from domain.limits import is_governed, skips_in_temporal
 from domain.registry import Entry, Snapshot, shard_of, unpack_task
 from domain.simulation import Outcome
 from domain.states import RunState
+from domain.task import EventTrigger
 from domain.watch import GRACE, overlap_reason, stands_until
 from shared.errors import TaskflowError, TemporalUnreachable
 from shared.registry import read_shard
@@ -151,6 +152,22 @@ async def of_future(asked: Asked, due: Due) -> Why:
             answer.because.append("that is too far ahead to tell what it may wait for")
     elif governed or skips_in_temporal(task, limited=limited):
         await _foresee(asked, due, verdict.at - asked.now, answer)
+    return answer
+
+
+def of_event_to_come(asked: Asked) -> Why:
+    """Of a task that fires at no time any more, and is run by events."""
+    answer = asked.answer("on_event", None)
+    state = asked.description.schedule.state
+    if state.paused:
+        answer.verdict = "paused"
+        answer.because.append(state.note or "the task is paused")
+        answer.because.append("events that come meanwhile start no run of it")
+        return answer
+    triggers = [t for t in asked.task.triggers if isinstance(t, EventTrigger)]
+    for trigger in triggers:
+        only = f" with {trigger.filter}" if trigger.filter else ""
+        answer.because.append(f"it runs when an event {trigger.event}{only} comes")
     return answer
 
 

@@ -47,6 +47,9 @@ def print_runs(screen: Console, runs: list[RunView], zone: str = "UTC") -> None:
     now = datetime.now(UTC)
     for run in runs:
         name = Text(run.run_id)
+        if run.event:
+            of = f"{run.event.type} {run.event.id} from {run.event.source}"
+            name.append(f"\n  {plain(of)}", style="dim")
         if why := run.reason or waits_text(run):
             name.append(f"\n  {plain(why)}", style="dim")
         columns.add_row(
