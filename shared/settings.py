@@ -77,6 +77,9 @@ class Settings(BaseSettings):
         None, description="Origin of the Temporal Web UI that may use the API's codec endpoint"
     )
     nats_url: str = Field("nats://127.0.0.1:4222", description="Where `taskflow nats` finds NATS")
+    nats_creds_file: Path | None = Field(
+        None, description="Credentials (JWT and seed) to show to NATS; without it those of the URL"
+    )
     nats_stream: str = Field("TASKFLOW_EVENTS", description="The JetStream stream of events")
     nats_subject: str = Field(
         "taskflow.events.*", description="Subjects of events; the last token is the tenant"

@@ -1,0 +1,1 @@
+"""`taskflow nats`: events that arrive by NATS JetStream become runs."""
