@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,29 +23,35 @@ PAGES = sorted(
 PAGE_NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 
 
-def help_of(command: str) -> str:
+@cache
+def help_of(*command: str) -> str:
     """What `taskflow COMMAND --help` prints; it must be a command."""
     run = subprocess.run(
-        [TASKFLOW, command, "--help"], capture_output=True, text=True, timeout=30, check=False
+        [TASKFLOW, *command, "--help"], capture_output=True, text=True, timeout=30, check=False
     )
-    assert run.returncode == 0, f"taskflow {command}: {run.stderr}"
+    assert run.returncode == 0, f"taskflow {' '.join(command)}: {run.stderr}"
     return run.stdout
 
 
-def commands_of(text: str) -> set[tuple[str, tuple[str, ...]]]:
-    """Every `taskflow COMMAND` of a page with the options it is shown with."""
-    found = re.findall(r"(?:^|[$`] ?)taskflow ([a-z-]+)([^\n`#]*)", text, re.MULTILINE)
-    return {(name, tuple(re.findall(r"(--[a-z-]+)", rest))) for name, rest in found}
+def commands_of(text: str) -> set[tuple[str, str, tuple[str, ...]]]:
+    """Every `taskflow COMMAND` of a page, the word after it and the options it is shown with."""
+    found = re.findall(r"(?:^|[$`(] ?)taskflow ([a-z-]+)([^\n`#|]*)", text, re.MULTILINE)
+    return {
+        (name, re.split(r"\s+", rest + " ")[1], tuple(re.findall(r"(--[a-z-]+)", rest)))
+        for name, rest in found
+    }
 
 
 def test_every_command_in_the_documents_exists_with_its_options() -> None:
     """A reader can type each command as it stands there."""
     said = set().union(*(commands_of(page.read_text()) for page in PAGES))
     assert len(said) > 8
-    for name, options in sorted(said):
+    for name, word, options in sorted(said):
         if name.startswith("--"):
             continue
         text = help_of(name)
+        if "COMMAND [ARGS]" in text and word:
+            text = help_of(name, word)
         for option in options:
             assert option in text, f"taskflow {name} {option}"
 

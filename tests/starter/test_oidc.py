@@ -382,6 +382,18 @@ async def test_nonsense_instead_of_keys_lets_nobody_in(door: Door, answer: Respo
     assert [line["action"] for line in logs] == ["jwks_failed"]
 
 
+async def test_without_keys_nobody_could_come_in_which_is_a_problem(door: Door) -> None:
+    """For who asks whether the process is ready: the issuer is asked, unless keys are known."""
+    door.issuer.answer = Response("down", 503)
+    with capture_logs():
+        assert "cannot be read now" in (await door.oidc.problem() or "")
+    door.issuer.answer = None
+    door.now += 2
+    for _ in range(3):
+        assert await door.oidc.problem() is None
+    assert door.issuer.asked == 2
+
+
 async def test_nobody_listens_where_the_keys_should_be(door: Door) -> None:
     """A refused connection is the same."""
     door.keys = Jwks(ISSUER, "http://127.0.0.1:1/keys", ALGORITHMS.split())

@@ -234,6 +234,16 @@ async def test_a_running_process_follows_its_file(path: Path) -> None:
             await live.caller(f"Bearer {shown}")
 
 
+async def test_without_tokens_nobody_could_come_in_which_is_a_problem(path: Path) -> None:
+    """For who asks whether the process is ready; one token is enough."""
+    with capture_logs():
+        door = Bearer(LiveTokens(path), None)
+    assert "taskflow tokens create" in (await door.problem() or "")
+    create(path)
+    assert await door.problem() is None
+    assert await Anonymous(None).problem() is None
+
+
 def test_a_wrong_file_is_told_by_place(path: Path) -> None:
     """All problems at once; a process does not start with it."""
     token, _ = new_token("acme", ["task:read"], now=NOW, lives=DAY)
