@@ -116,7 +116,9 @@ def _bad(message: str, *, retryable: bool = True) -> Failure:
 
 
 def _refusal(response: httpx.Response, now: datetime, mask: Mask) -> Failure:
-    status, phrase = response.status_code, mask.text(response.reason_phrase)
+    status, phrase = response.status_code, response.reason_phrase
+    if mask is not NOTHING:  # its own may be what is left of a secret
+        phrase = httpx.codes.get_reason_phrase(status)
     text = f"the plugin runtime answered {status} {phrase}".rstrip()
     wait = retry_after(response.headers.get("retry-after"), now)
     if status == httpx.codes.TOO_MANY_REQUESTS:

@@ -21,7 +21,7 @@ from activities.heartbeats import heartbeats
 from domain.attributes import EXECUTE_PLUGIN
 from domain.events_out import Published, RunChanges
 from domain.executions import Progress
-from domain.masking import Mask
+from domain.masking import NOTHING, Mask
 from domain.references import secrets_in
 from domain.run import ExecuteInput, ExecuteResult
 from domain.states import RunState
@@ -216,7 +216,8 @@ class PluginActivities:
         except TimeoutError:
             return Failure("PLUGIN_TIMEOUT", f"the plugin did not answer within {timeout:g} s")
         except httpx.HTTPError as error:
-            reason = mask.text(str(error)) or type(error).__name__
+            # The text may quote what came, in part and in ways that no mask knows.
+            reason = (str(error) if mask is NOTHING else "") or type(error).__name__
             return Failure("PLUGIN_UNAVAILABLE", f"the call to the plugin broke: {reason}")
 
     async def _store_acceptance(
