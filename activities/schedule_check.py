@@ -22,6 +22,7 @@ from activities.registered import Known, Registered
 from domain.agenda import Key
 from domain.due import next_due
 from domain.ids import parse_schedule_id, schedule_id
+from domain.limits import takes_events
 from domain.watch import Counts
 from shared.calls import at_once, is_missing
 from shared.registry import put_of, remember
@@ -93,7 +94,7 @@ class ScheduleCheck:
             await self._adopt(key, old, done)
 
         settled = [known for known in tasks.values() if known.entry.changed_at < old]
-        gone = [k for k in settled if k.key not in listed and next_due(k.task, 1, after=now)]
+        gone = [k for k in settled if k.key not in listed and _is_due(k, now)]
         there = [known for known in settled if known.key in listed]
         changed = [known for known in there if _differs(known, listed[known.key], now)]
         paused = [k for k in there if _is_paused(listed[k.key]) != k.entry.paused]
@@ -237,6 +238,11 @@ class ScheduleCheck:
             if not is_missing(error):
                 raise
             return None
+
+
+def _is_due(known: Known, now: datetime) -> bool:
+    """Whether the task has anything left to do: then its schedule should be there."""
+    return takes_events(known.task) or bool(next_due(known.task, 1, after=now))
 
 
 def _differs(known: Known, listed: ScheduleListDescription, now: datetime) -> bool:

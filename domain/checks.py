@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 
 from domain.cron import CronExpression
+from domain.event_checks import event_checks
 from domain.limits import TenantLimits
 from domain.problems import Problem
 from domain.references import reference_problems
@@ -31,6 +32,7 @@ def check_task(
     yield from _one_off_checks(task)
     yield from _time_checks(task, said)
     yield from _spread_checks(task)
+    yield from event_checks(task, said)
     yield from reference_problems(task.params, ("params",))
     if task.compensation:
         at = ("compensation", "params")

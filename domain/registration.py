@@ -13,7 +13,6 @@ from domain.policy import Policy
 from domain.problems import InvalidInput, Path, Problem, problems_of
 from domain.task import Task
 from domain.tenant import Tenant
-from domain.unbuilt import unbuilt_in_task
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,6 @@ class _TaskReader:
         except ValidationError as error:
             self._problems += problems_of(error, at)
             return None
-        self._problems += unbuilt_in_task(spec, at)
         task = self._layered(spec, at)
         if task is None:
             return None

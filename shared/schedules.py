@@ -35,8 +35,8 @@ from domain.limits import skips_in_temporal
 from domain.recovery import is_short
 from domain.run import TaskRunInput, TriggerKind
 from domain.states import RunState
-from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
-from shared.compiled import compiled_spec, exact_until
+from domain.task import CronTrigger, EventTrigger, IntervalTrigger, OneOffTrigger, Task
+from shared.compiled import ON, SENTINEL_YEARS, compiled_spec, exact_until
 
 SPEC_DIGEST = SearchAttributeKey.for_keyword(names.SPEC_DIGEST)
 
@@ -54,6 +54,7 @@ _KINDS = {
     CronTrigger: TriggerKind.CRON,
     IntervalTrigger: TriggerKind.INTERVAL,
     OneOffTrigger: TriggerKind.ONE_OFF,
+    EventTrigger: TriggerKind.EVENT,
 }
 
 
@@ -216,7 +217,28 @@ def trigger_text(trigger: dict[str, Any]) -> str:
     if "every" in trigger:
         offset = trigger.get("offset", "0s")
         return f"every {trigger['every']}" + (f" +{offset}" if offset != "0s" else "")
-    return f"at {trigger['at']}" if "at" in trigger else f"on {trigger.get('event', '?')}"
+    return f"at {trigger['at']}" if "at" in trigger else _event_text(trigger)
+
+
+def _event_text(trigger: dict[str, Any]) -> str:
+    parts = [f"on {trigger.get('event', '?')}"]
+    if trigger.get("filter"):
+        parts[0] += f" if {trigger['filter']}"
+    if trigger.get("debounce"):
+        parts.append(f"debounced {trigger['debounce']}")
+    if trigger.get("max_events_per_minute"):
+        parts.append(f"at most {trigger['max_events_per_minute']} a minute")
+    return ", ".join(parts)
+
+
+def next_times_of(triggers: Iterable[dict[str, Any]], times: Iterable[datetime]) -> list[datetime]:
+    """When Temporal fires next, without the fire that only keeps the schedule of a task of events.
+
+    `triggers` are in their JSON form.
+    """
+    if not any("event" in trigger for trigger in triggers):
+        return list(times)
+    return [at for at in times if at.astimezone(UTC).year < SENTINEL_YEARS]
 
 
 async def read_task(client: Client, schedule: Schedule) -> Task | None:
@@ -243,17 +265,21 @@ async def read_request(client: Client, schedule: Schedule) -> TaskRunInput | Non
 def listed_triggers(entry: ScheduleListDescription) -> list[dict[str, Any]] | None:
     """The triggers of a listed schedule in their JSON form, without a call for each task.
 
-    Cron text and one-off times travel in the comments of the calendars. None when the list, which
-    gives the first `LISTED_CALENDARS` of each, does not say enough.
+    Cron text, one-off times and events travel in the comments of the calendars. None when the list,
+    which gives the first `LISTED_CALENDARS` of each, does not say enough.
     """
     spec = entry.schedule.spec if entry.schedule else ScheduleSpec()
     if max(len(spec.calendars), len(spec.intervals)) >= LISTED_CALENDARS:
         return None
     found: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     for calendar in spec.calendars:
         text = calendar.comment or ""
         if text.endswith("..."):
             return None
+        if text.startswith(ON):
+            events += json.loads(text[len(ON) :])
+            continue
         trigger = _said_in(text, spec.time_zone_name or "UTC")
         if trigger not in found:  # one expression can be several calendars
             found.append(trigger)
@@ -265,7 +291,7 @@ def listed_triggers(entry: ScheduleListDescription) -> list[dict[str, Any]] | No
         if offset := ((interval.offset or timedelta(0)) - shift) % interval.every:
             trigger["offset"] = format_duration(offset)
         found.append(trigger)
-    return found
+    return [*found, *events]
 
 
 def _said_in(comment: str, zone: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from shared.registry import Key, forget, remember
 from shared.schedules import (
     SPEC_DIGEST,
     circumstances_of,
+    next_times_of,
     read_task,
     schedule_attributes,
 )
@@ -115,13 +116,14 @@ async def make_plan(
             return
         task = await read_task(client, description.schedule)
         if changes := changes_of(description, task, wanted):
-            before = description.info.next_action_times[:SHOWN_TIMES]
+            triggers = task.model_dump(mode="json")["triggers"] if task else []
+            before = next_times_of(triggers, description.info.next_action_times)[:SHOWN_TIMES]
             state = description.schedule.state
             plan.updated.append(
                 Change(
                     wanted,
                     changes,
-                    list(before),
+                    before,
                     state.paused,
                     state.note or "",
                     task,

@@ -15,7 +15,7 @@ from domain.blackout import judge
 from domain.due import due_times, next_due
 from domain.forecast import ConflictAhead
 from domain.ids import scheduled_run_id
-from domain.limits import limits_of
+from domain.limits import limits_of, takes_events
 from domain.registration import Registration
 from domain.simulation import Outcome
 from domain.task import Task
@@ -175,7 +175,7 @@ def _warnings(tasks: Iterable[Task], now: datetime) -> list[str]:
     said = [
         f"{task.tenant_id}/{task.task_id} never fires again"
         for task in tasks
-        if not next_due(task, 1, after=now)
+        if not takes_events(task) and not next_due(task, 1, after=now)
     ]
     if any(task.jitter for task in tasks):
         said.append("jitter is known to Temporal only: fires are shown as if they had none")

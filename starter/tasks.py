@@ -14,7 +14,7 @@ from domain.triggers import zone_of
 from shared.calls import at_once
 from shared.executions import open_execution
 from shared.registry import Key
-from shared.schedules import listed_triggers, read_task
+from shared.schedules import listed_triggers, next_times_of, read_task
 from starter.conditions import digest_in, tag_of
 from starter.control import describe_task
 from starter.newest import newest_of
@@ -140,14 +140,15 @@ async def views_of(
     async def view(key: Key) -> None:
         entry = entries[key]
         state = entry.schedule.state if entry.schedule else None
+        triggers = await _triggers(client, entry)
         views[key] = TaskView(
             tenant_id=key[0],
             task_id=key[1],
             plugin_id=entry.typed_search_attributes.get(sa.PLUGIN_ID),
             paused=bool(state and state.paused),
             note=state.note if state else None,
-            triggers=await _triggers(client, entry),
-            next_times=list(entry.info.next_action_times) if entry.info else [],
+            triggers=triggers,
+            next_times=next_times_of(triggers, entry.info.next_action_times if entry.info else ()),
             last_status=statuses.get(key),
         )
 
@@ -194,13 +195,14 @@ async def show_task(client: Client, tenant_id: str, task_id: str) -> TaskDetail:
             if not run.ended:
                 attempts += await _attempts(client, run, task)
     info, state = description.info, description.schedule.state
+    triggers = task.model_dump(mode="json")["triggers"]
     return TaskDetail(
         task=task,
         etag=tag_of(digest_in(description)),
         zone=zone_of(task),
         paused=state.paused,
         note=state.note,
-        next_times=list(info.next_action_times[:NEXT_TIMES]),
+        next_times=next_times_of(triggers, info.next_action_times)[:NEXT_TIMES],
         fired=info.num_actions,
         skipped_overlap=info.num_actions_skipped_overlap,
         missed_catchup=info.num_actions_missed_catchup_window,

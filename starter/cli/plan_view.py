@@ -6,6 +6,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
+from domain.limits import takes_events
 from domain.triggers import zone_of
 from starter.cli.forecast_view import rows_of, told
 from starter.cli.output import plain, print_item
@@ -102,7 +103,8 @@ def _times(label: str, times: Sequence[datetime], wanted: Wanted, now: datetime)
     """One line: the first time in full, the others on the clock of the task's zone."""
     zone = zone_of(wanted.task)
     if not times:
-        yield Text(f"    {label:<6} never", style="dim")
+        when = "on events" if takes_events(wanted.task) else "never"
+        yield Text(f"    {label:<6} {when}", style="dim")
         return
     first, *others = times
     line = f"    {label:<6} {clock(first, zone)}"

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from domain.describe import describe_cron
 from domain.duration import format_duration
+from domain.limits import takes_events
 from domain.task import CronTrigger, Task, Trigger
 from shared.schedules import trigger_text
 from starter.cli.output import plain, print_trimmed, say, table
@@ -48,7 +49,8 @@ def _next(task: TaskView, now: datetime) -> Text:
     if task.paused:
         return Text("paused", style="yellow")
     if not task.next_times:
-        return Text("never", style="dim")
+        events = any("event" in trigger for trigger in task.triggers)
+        return Text("on events" if events else "never", style="dim")
     zone = next((t["timezone"] for t in task.triggers if "timezone" in t), "UTC")
     at = task.next_times[0]
     below = ", ".join(filter(None, [also_utc(at, zone), relative(at, now)]))
@@ -86,7 +88,7 @@ def _facts(detail: TaskDetail, now: datetime) -> Iterator[tuple[str, str | Text]
     yield "plugin", f"{task.plugin_id} {_short(task.params)}"
     yield "fires", "\n".join(_trigger(trigger) for trigger in task.triggers)
     times = [full(at, detail.zone, now) for at in detail.next_times]
-    yield "next", "\n".join(times) or "never again"
+    yield "next", "\n".join(times) or ("on events" if takes_events(task) else "never again")
     yield "rules", _rules(task)
     yield (
         "so far",

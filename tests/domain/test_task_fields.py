@@ -78,7 +78,16 @@ def test_ids_are_text(value: str) -> None:
         ("{at: '9999-12-31T23:59:59-14:00'}", ".at", "year"),
         ("{at: '0001-01-01T00:00:00+14:00'}", ".at", "year"),
         ("{event: ''}", ".event", "at least 1 character"),
-        ("{event: order.created}", ".event", "not supported yet"),
+        ('{event: "order\\ncreated"}', ".event", "control characters"),
+        ("{event: a, filter: data.x >}", ".filter", "not valid CEL, column 9"),
+        ("{event: a, filter: data.x + 1}", ".filter", "gives int"),
+        ("{event: a, filter: 'data.x.exists(y, y in data.z)'}", ".filter", "costs too much"),
+        ("{event: a, filter: ''}", ".filter", "at least 1 character"),
+        ("{event: a, debounce: 500ms}", ".debounce", "must be from 1s to 24h"),
+        ("{event: a, debounce: 25h}", ".debounce", "must be from 1s to 24h"),
+        ("{event: a, max_events_per_minute: 0}", ".max_events_per_minute", "greater than"),
+        ("{event: a, max_events_per_minute: '5'}", ".max_events_per_minute", "whole number"),
+        ("{event: a, timezone: UTC}", ".timezone", "is not a known key"),
     ],
 )
 def test_triggers_that_could_not_fire_are_refused(trigger: str, where: str, message: str) -> None:
@@ -213,3 +222,41 @@ def test_values_that_ask_for_nothing_are_accepted(line: str) -> None:
     tenant = f"  - tenant_id: acme\n    defaults:\n      {line}\n"
     if not line.startswith(("params", "description")):
         assert len(read(file_of(TASK, tenants=tenant)).tasks) == 1
+
+
+_EVENTS = "triggers: [{event: order.created}]"
+
+
+@pytest.mark.parametrize("line", ["stagger: 5m", "jitter: 30s", "catchup: 10m"])
+def test_what_moves_fires_of_a_clock_is_refused_where_there_is_none(line: str) -> None:
+    """A task of events alone says nothing about clocks; beside a cron it may."""
+    task = TASK.replace("triggers: [{every: 15m}]", _EVENTS)
+    (problem,) = problems(file_of(f"{task}{line}\n"))
+    assert problem.where == f"tasks[0].{line.partition(':')[0]}"
+    assert "only has event triggers" in problem.message
+    mixed = TASK.replace("}]", "}, {event: order.created}]")
+    assert read(file_of(f"{mixed}{line}\n")).tasks
+
+
+def test_a_rule_behind_one_that_takes_everything_is_refused() -> None:
+    """It would never match; behind one with a filter it may stand."""
+    rules = (
+        "[{event: a, filter: data.x > 1}, {event: a}, {event: b}, {event: a, filter: data.x < 1}]"
+    )
+    (problem,) = problems(file_of(TASK.replace("[{every: 15m}]", rules)))
+    assert (problem.where, "triggers[1] takes every event" in problem.message) == (
+        "tasks[0].triggers[3].event",
+        True,
+    )
+
+
+def test_a_debounce_ends_before_the_run_must_start() -> None:
+    """A service level counts from the event, so that waiting longer is always a breach."""
+    rules = TASK.replace("[{every: 15m}]", "[{event: a, debounce: 1m}]")
+    sla = "sla: {start_within: %s, finish_within: 30m}\n"
+    (problem,) = problems(file_of(rules + sla % "1m"))
+    assert problem.where == "tasks[0].triggers[0].debounce"
+    [task] = read(file_of(rules + sla % "61s")).tasks
+    assert task.model_dump(mode="json")["triggers"] == [
+        {"event": "a", "filter": None, "debounce": "1m", "max_events_per_minute": None}
+    ]

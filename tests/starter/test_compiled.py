@@ -167,3 +167,14 @@ def test_a_task_of_events_alone_keeps_its_schedule() -> None:
     task = task_with(EventTrigger(event="order.created"))
     [calendar] = compiled_spec(task, NOW).calendars
     assert calendar.year[0].start == 2100
+    assert calendar.comment == 'on [{"event":"order.created"}]'
+
+
+def test_a_task_of_events_and_a_passed_time_keeps_its_schedule() -> None:
+    """What is left when its clocks have nothing more to fire is its events."""
+    once = OneOffTrigger(at=datetime(2020, 1, 1, tzinfo=UTC))
+    task = task_with(once, EventTrigger(event="order.created", filter="'x' != '" + "y" * 600 + "'"))
+    assert [calendar.comment for calendar in compiled_spec(task, NOW).calendars] == [
+        "at 2020-01-01T00:00:00Z",
+        "on ...",
+    ]
