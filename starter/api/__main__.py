@@ -47,7 +47,8 @@ def _serve(settings: Settings, host: str, port: int) -> int:
             # Bound here: uvicorn's own exit code for a taken port, 3, says something else in ours.
             listener.bind(address)
         except OSError as error:
-            raise TaskflowError(f"cannot listen: {error.strerror}") from error
+            reason = f"{address[0]} port {address[1]}: {error.strerror}"
+            raise TaskflowError(f"cannot listen on {reason}. --port names another") from error
         context = context_with(settings, authenticator_of(settings, loopback=loopback))
         config = uvicorn.Config(
             create_app(context),

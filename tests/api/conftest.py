@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from uuid import uuid4
 
 import pytest
+from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from temporalio.client import Client
@@ -41,5 +42,5 @@ def tenant() -> str:
 @pytest.fixture(autouse=True)
 def logs() -> Iterator[list[EventDict]]:
     """What is logged meanwhile; what happens here on purpose would fill the log."""
-    with capture_logs() as lines:
+    with capture_logs(processors=[merge_contextvars]) as lines:
         yield lines

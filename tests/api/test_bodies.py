@@ -10,7 +10,8 @@ from fastapi import Request
 from temporalio.client import Client
 
 from starter.api import bodies
-from starter.api.bodies import EVENT_BYTES, read_json
+from starter.api.bodies import read_json
+from starter.api.routes.reports import REPORT_BYTES
 from tests.api.harness import Door, door
 from tests.api.test_problems import EVENTS, problem
 
@@ -157,13 +158,13 @@ async def test_a_body_that_does_not_come_is_given_up(
     problem(answer, 408, "BODY_TIMEOUT")
 
 
-async def test_events_are_limited_before_anybody_is_known(open_api: Door) -> None:
-    """64 KiB, or 100,000 levels within it: a signature is no reason to read more."""
+async def test_events_are_limited_whoever_sends_them(open_api: Door) -> None:
+    """In bytes, and in levels within them: a signature is no reason to read more."""
     signed = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
     for extra in ({}, signed):
         answer = await open_api.http.post(
-            EVENTS, content=b"x" * (EVENT_BYTES + 1), headers={**JSON, **extra}
+            EVENTS, content=b"x" * (REPORT_BYTES + 1), headers={**JSON, **extra}
         )
         problem(answer, 413, "BODY_TOO_LARGE")
-    answer = await open_api.http.post(EVENTS, content=b"[" * EVENT_BYTES, headers=JSON)
+    answer = await open_api.http.post(EVENTS, content=b"[" * 100_000, headers=JSON)
     problem(answer, 400, "UNREADABLE_BODY")
