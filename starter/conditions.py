@@ -57,8 +57,12 @@ class Condition:
         if self.match is not None and not _has(self.match, tag):
             what = "does not exist" if tag is None else "is another by now: read it again"
             raise PreconditionFailed(f"If-Match: the task {what}. Nothing was changed.")
-        if self.none_match is not None and _has(self.none_match, tag):
+        if self.excludes(digest):
             raise PreconditionFailed("If-None-Match: the task exists. Nothing was changed.")
+
+    def excludes(self, digest: str | None) -> bool:
+        """Whether If-None-Match names what is there."""
+        return self.none_match is not None and _has(self.none_match, tag_of(digest))
 
 
 def condition_of(if_match: str | None, if_none_match: str | None = None) -> Condition:

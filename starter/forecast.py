@@ -12,6 +12,9 @@ from shared.calls import Advance
 from starter.present import read_present
 from starter.times import rfc3339
 
+MOST_HOURS = 168
+"""A forecast looks a week ahead at most."""
+
 Total = Callable[[str, int], Advance]
 
 

@@ -1,8 +1,11 @@
 """Registering tasks for a caller: by the code of `taskflow apply`, within the caller's tenant."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Any
 from weakref import WeakSet
 
@@ -68,6 +71,11 @@ class Registered:
         """The tag that the task has now."""
         return tag_of(self.plan.digests[key])
 
+    def digest(self, tag: Callable[[Key], str | None]) -> str:
+        """One for all tasks, of what `before` or `after` says of each."""
+        tags = [[*key, tag(key)] for key in sorted(self.changes())]
+        return blake2b(json.dumps(tags).encode(), digest_size=16).hexdigest()
+
     def as_json(self) -> dict[str, Any]:
         """The document of `register`: that of `apply`, and what was done to each task."""
         tasks = [
@@ -126,7 +134,7 @@ async def _register(
     conflicts: bool,
 ) -> Registered:
     registration = document.registration
-    try:
+    with document.placing():
         plan = await make_plan(
             client, registration, task_queue=task_queue, touch=client not in _PREPARED
         )
@@ -135,8 +143,6 @@ async def _register(
             await add_conflicts(client, plan, registration, datetime.now(UTC))
         else:
             plan.warnings.append(UNFORESEEN)
-    except InvalidInput as error:
-        raise document.placed(error) from error
     done = await carry_out(client, plan, guard=condition.check if condition else None)
     return Registered(registration.tasks, done)
 

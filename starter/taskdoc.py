@@ -1,6 +1,7 @@
 """A document of tasks as it comes in by either door: a mapping with `tasks`, or one task alone."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from domain.document import Document
@@ -29,6 +30,14 @@ class TaskDocument:
         """The same problems with their lines, and the paths as they stand in the document."""
         problems = self._document.placed(list(error.problems))
         return placed(problems, self.source, alone=self.alone)
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """What is refused inside, is refused with its place in the document."""
+        try:
+            yield
+        except InvalidInput as error:
+            raise self.placed(error) from error
 
 
 def read_task_document(

@@ -26,6 +26,9 @@ from starter.api.routes.codec import CodecCors
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _TAGS = [
+    {"name": "tasks", "description": "Registering tasks, operating them, and seeing what they do"},
+    {"name": "runs", "description": "Runs by their ids"},
+    {"name": "forecast", "description": "What will collide"},
     {"name": "codec", "description": "For Temporal's Web UI: encrypted payloads as they are meant"},
     {"name": "events", "description": "What happens elsewhere, and what plugins report"},
     {"name": "health", "description": "For those who look after the process; no token is needed"},

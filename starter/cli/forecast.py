@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from domain.forecast import Forecast
 
-MOST_HOURS = 168
+MOST_HOURS = 168  # as in starter.forecast, which takes long to load
 
 
 def add_to(app: typer.Typer) -> None:

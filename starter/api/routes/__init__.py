@@ -2,7 +2,14 @@
 
 from fastapi import APIRouter
 
-from starter.api.routes import codec, events
+from starter.api.routes import codec, events, forecast, operate, runs, tasks
 
-ROUTERS: tuple[APIRouter, ...] = (events.router, codec.router)
+ROUTERS: tuple[APIRouter, ...] = (
+    tasks.router,
+    operate.router,
+    runs.router,
+    forecast.router,
+    events.router,
+    codec.router,
+)
 """All that ask who calls."""
