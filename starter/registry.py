@@ -13,6 +13,7 @@ from temporalio.client import (
 from temporalio.service import RPCError
 
 from domain.ids import parse_schedule_id, schedule_id
+from domain.limits import takes_events
 from domain.registration import Registration
 from shared.calls import at_once, is_missing
 from shared.registry import Key, forget, remember
@@ -91,7 +92,7 @@ async def make_plan(
     for wanted in all_wanted(registration, tenants, circumstances):
         task = wanted.task
         plan.digests[wanted.key] = wanted.digest
-        if not wanted.next_times:
+        if not wanted.next_times and not takes_events(task):
             plan.warnings.append(f"{task.tenant_id}/{task.task_id} never fires again")
         entry = present.get(wanted.key)
         if few:

@@ -5,6 +5,7 @@ from datetime import datetime
 from rich.console import Console
 from rich.text import Text
 
+from domain.limits import takes_events
 from domain.triggers import zone_of
 from starter.cli.output import print_item
 from starter.cli.times import full
@@ -44,7 +45,8 @@ def _show_task(screen: Console, rehearsed: TaskRehearsal, hours: float, now: dat
     if rehearsed.never_runs:
         print_item(screen, "blackouts skip every fire that it ever has", indent=8)
     elif not rehearsed.fires and not rehearsed.paused:
-        print_item(screen, "never fires again", indent=8, style="dim")
+        when = "fires on events" if takes_events(task) else "never fires again"
+        print_item(screen, when, indent=8, style="dim")
     if rehearsed.lost:
         fires = "1 fire does" if rehearsed.lost == 1 else f"{rehearsed.lost:,} fires do"
         text = f"in the next {hours:g} h {fires} not run because of others"
