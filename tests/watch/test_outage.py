@@ -38,6 +38,7 @@ async def test_every_fire_of_an_outage_runs_once_or_is_shown_as_missed(
             await carry_out(client, plan)
             began = (await client.get_schedule_handle("task/acme/often").describe()).info.created_at
             await eventually_async(lambda: list_runs(client), within=20)
+            await eventually_async(lambda: last_watch(client), within=20)  # it keeps its schedule
             os.kill(server.pid, signal.SIGKILL)
             server.wait()
             killed = datetime.now(UTC)
