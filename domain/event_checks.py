@@ -29,7 +29,7 @@ def event_checks(task: Task, said: Set[str]) -> Iterator[Problem]:
         elif trigger.filter is None:
             taken[trigger.event] = index
         yield from _filter_checks(trigger, at)
-        yield from _debounce_checks(task, trigger, at)
+        yield from _debounce_checks(trigger, at)
     if all(isinstance(trigger, EventTrigger) for trigger in task.triggers):
         for name in _OF_CLOCKS:
             if name in said and getattr(task, name):
@@ -46,11 +46,6 @@ def _filter_checks(trigger: EventTrigger, at: Path) -> Iterator[Problem]:
         yield Problem((*at, "filter"), str(error))
 
 
-def _debounce_checks(task: Task, trigger: EventTrigger, at: Path) -> Iterator[Problem]:
-    if trigger.debounce is None:
-        return
-    if not LEAST_DEBOUNCE <= trigger.debounce <= MOST_DEBOUNCE:
+def _debounce_checks(trigger: EventTrigger, at: Path) -> Iterator[Problem]:
+    if trigger.debounce is not None and not LEAST_DEBOUNCE <= trigger.debounce <= MOST_DEBOUNCE:
         yield Problem((*at, "debounce"), "must be from 1s to 24h")
-    elif task.sla and trigger.debounce >= task.sla.start_within:
-        message = "must be shorter than `sla.start_within`, which counts from the event"
-        yield Problem((*at, "debounce"), message)

@@ -84,6 +84,7 @@ def test_ids_are_text(value: str) -> None:
         ("{event: a, filter: 'data.x.exists(y, y in data.z)'}", ".filter", "costs too much"),
         ("{event: a, filter: ''}", ".filter", "at least 1 character"),
         ("{event: a, debounce: 500ms}", ".debounce", "must be from 1s to 24h"),
+        ("{event: a, debounce: 0s}", ".debounce", "must be from 1s to 24h"),
         ("{event: a, debounce: 25h}", ".debounce", "must be from 1s to 24h"),
         ("{event: a, max_events_per_minute: 0}", ".max_events_per_minute", "greater than"),
         ("{event: a, max_events_per_minute: '5'}", ".max_events_per_minute", "whole number"),
@@ -250,13 +251,15 @@ def test_a_rule_behind_one_that_takes_everything_is_refused() -> None:
     )
 
 
-def test_a_debounce_ends_before_the_run_must_start() -> None:
-    """A service level counts from the event, so that waiting longer is always a breach."""
-    rules = TASK.replace("[{every: 15m}]", "[{event: a, debounce: 1m}]")
-    sla = "sla: {start_within: %s, finish_within: 30m}\n"
-    (problem,) = problems(file_of(rules + sla % "1m"))
-    assert problem.where == "tasks[0].triggers[0].debounce"
-    [task] = read(file_of(rules + sla % "61s")).tasks
+def test_a_rule_of_events_is_read_whole() -> None:
+    """With what it waits for and how often it may run."""
+    rule = "{event: a, filter: data.x > 1, debounce: 60s, max_events_per_minute: 100000}"
+    [task] = read(file_of(TASK.replace("{every: 15m}", rule))).tasks
     assert task.model_dump(mode="json")["triggers"] == [
-        {"event": "a", "filter": None, "debounce": "1m", "max_events_per_minute": None}
+        {
+            "event": "a",
+            "filter": "data.x > 1",
+            "debounce": "1m",
+            "max_events_per_minute": 100_000,
+        }
     ]
