@@ -85,6 +85,13 @@ class RuleIndex:
             found.sort(key=lambda rule: (rule.task.task_id, rule.index))
         return cls(dict(rules))
 
+    def compile(self) -> None:
+        """Compile every filter: else the first event that needs one waits for it."""
+        for rules in self._rules.values():
+            for rule in rules:
+                if rule.trigger.filter is not None:
+                    _compiled(rule.trigger.filter)
+
     def match(self, tenant_id: str, event: CloudEvent) -> Matches:
         """What the event starts. A filter that fails is told, and its task's next rule is tried."""
         seen, matches = Seen(event), Matches()

@@ -12,6 +12,7 @@ from prometheus_client import (
 from domain.governor import Answer, Degraded
 from domain.notices import BreachKind
 from domain.outcomes import CircuitState
+from domain.rules import Matches
 from domain.scoring import Score
 from domain.watch import Counts
 
@@ -181,6 +182,57 @@ class BreakerMetrics:
     def state(self, plugin_id: str, state: CircuitState) -> None:
         """Show how a circuit is."""
         self._state.labels(plugin_id).set(_CIRCUITS[state])
+
+
+class EventIntakeMetrics:
+    """Events that came in, by whatever door, and what became of them."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        def counter(name: str, text: str) -> Counter:
+            return Counter(f"task_events_in_{name}_total", text, registry=registry)
+
+        self._received = counter("received", "Events that came in, repeats included")
+        self._unmatched = counter("unmatched", "Those that no rule matched")
+        self._matched = counter("matched", "Rules that matched one, those of paused tasks too")
+        self._paused = counter("paused", "Rules that matched, of tasks that are paused")
+        self._failed = counter("failed_filters", "Filters that gave no answer for an event")
+        self._started = counter("started", "Runs that events started")
+        self._duplicates = counter("duplicates", "Runs that were there when an event came again")
+        self._limited = counter("limited", "Runs not started because of max_events_per_minute")
+        self._refresh_failed = counter("refresh_failed", "Looks at the rules that failed")
+        self._rules = Gauge(
+            "task_events_in_rules", "Event rules that this process knows", registry=registry
+        )
+
+    def received(self, matches: Matches) -> None:
+        """Count one event."""
+        self._received.inc()
+        matched = len(matches.rules) + len(matches.paused)
+        self._matched.inc(matched)
+        self._paused.inc(len(matches.paused))
+        self._failed.inc(len(matches.failed))
+        if not matched:
+            self._unmatched.inc()
+
+    def started(self) -> None:
+        """Count a run that there was not."""
+        self._started.inc()
+
+    def duplicate(self) -> None:
+        """Count a run that there was."""
+        self._duplicates.inc()
+
+    def limited(self) -> None:
+        """Count a run that must wait for its event to come again."""
+        self._limited.inc()
+
+    def refresh_failed(self) -> None:
+        """Count a look at the rules that could not be finished."""
+        self._refresh_failed.inc()
+
+    def rules(self, count: int) -> None:
+        """Show how many there are."""
+        self._rules.set(count)
 
 
 class ApiMetrics:

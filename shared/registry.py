@@ -5,7 +5,7 @@ Signals need no worker: they wait in Temporal until one takes them up.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDConflictPolicy
@@ -98,9 +98,15 @@ async def set_paused(client: Client, key: Key, *, paused: bool, note: str) -> No
     await _signal(client, registry_id(key[0], shard_of(key[1])), "set_paused", batch)
 
 
-async def read_shard(client: Client, workflow_id: str) -> Snapshot:
-    """A shard as it is now; empty when there is none. Needs a worker. Errors: `RPCError`."""
-    return await look_at(client, workflow_id, "snapshot", Snapshot) or Snapshot()
+async def read_shard(
+    client: Client, workflow_id: str, *, patience: timedelta | None = None
+) -> Snapshot:
+    """A shard as it is now; empty when there is none. Needs a worker.
+
+    Errors: `RPCError`, among them that none answers within `patience`.
+    """
+    found = await look_at(client, workflow_id, "snapshot", Snapshot, patience=patience)
+    return found or Snapshot()
 
 
 async def _signal(client: Client, workflow_id: str, name: str, batch: Remove | SetPaused) -> None:

@@ -1,0 +1,181 @@
+"""The rules that a process knows: as the registries have them, soon after every change."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+from temporalio.client import Client, WorkflowQueryFailedError
+
+from domain.events_in import CloudEvent
+from domain.registry import Snapshot
+from shared.errors import TemporalUnreachable
+from shared.registry import read_shard
+from starter import rules as looking
+from starter.rules import Rules
+from tests.starter.events import EventTenant
+from tests.starter.harness import eventually_async
+from tests.starter.limits import Limits
+
+EVENT = CloudEvent("o-1", "/shop", "order.created", data={"amount": 150})
+
+
+@pytest.fixture
+def events(limits: Limits, tenant: str) -> EventTenant:
+    """The test's own tenant, with workers for registries and none for runs."""
+    return EventTenant(limits.client, limits.queue, tenant)
+
+
+def _matched(rules: Rules, tenant: str, event: CloudEvent = EVENT) -> list[str]:
+    return [rule.task.task_id for rule in rules.index.match(tenant, event).rules]
+
+
+async def test_a_process_learns_of_every_change_by_itself(
+    events: EventTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Registered, changed, paused, resumed, limited, removed: every replica knows it in seconds."""
+    monkeypatch.setattr(looking, "EVERY", 0.1)
+    rules, tenant = events.rules(), events.tenant_id
+    async with rules.live():
+        await events.register("a", filter="data.amount > 100")
+        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=5)
+        assert rules.ready
+        await events.register("a", filter="data.amount > 200")
+        await eventually_async(lambda: _so(not _matched(rules, tenant)), within=5)
+        await events.register("a")
+        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=5)
+        await events.pause("a", paused=True)
+        await eventually_async(
+            lambda: _so(len(rules.index.match(tenant, EVENT).paused) == 1), within=5
+        )
+        await events.pause("a", paused=False)
+        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=5)
+        await events.limit(5)
+        await eventually_async(
+            lambda: _so(rules.index.match(tenant, EVENT).rules[0].source.limited), within=5
+        )
+        await events.remove("a")
+        await eventually_async(lambda: _so(not _matched(rules, tenant)), within=5)
+    assert (rules.age or 0) < 5
+    assert rules.stale() is None
+
+
+async def _so(value: bool) -> bool:
+    return value
+
+
+async def test_what_this_process_registered_is_known_at_once(events: EventTenant) -> None:
+    """No list is asked, which may lag: the task's registry itself."""
+    rules = events.rules()
+    await rules.refresh_now()
+    for number in range(3):
+        task_id = f"t{number}"
+        await events.register(task_id)
+        await rules.refresh_now([(events.tenant_id, task_id)])
+        assert task_id in _matched(rules, events.tenant_id)
+
+
+async def test_a_first_event_waits_for_the_rules_once_with_all_others(events: EventTenant) -> None:
+    """Whatever comes before the first look is answered by it, and by no look of its own."""
+    await events.register("a")
+    rules, asked = events.rules(), events.asked
+    assert not rules.ready
+    assert await rules.problem()
+    await asyncio.gather(*(rules.confirm(events.tenant_id) for _ in range(20)))
+    assert _matched(rules, events.tenant_id) == ["a"]
+    assert events.asked - asked <= 2
+    assert await rules.problem() is None
+
+
+async def test_known_rules_outlive_an_outage(events: EventTenant) -> None:
+    """Temporal is down: the rules are as before, their age says how old they are."""
+    await events.register("a")
+    rules = events.rules()
+    await rules.refresh_now()
+    events.down = True
+    with pytest.raises(TemporalUnreachable):
+        await rules.refresh_now()
+    await rules.confirm(events.tenant_id)
+    assert _matched(rules, events.tenant_id) == ["a"]
+    rules._looked_at = time.monotonic() - 100
+    assert "the rules are those of 100 s ago: Temporal is down" in (rules.stale() or "")
+
+
+async def test_without_a_first_look_no_event_is_taken(events: EventTenant) -> None:
+    """Nobody is told that an event matches nothing when that is not known."""
+    events.down = True
+    with pytest.raises(TemporalUnreachable, match="is not known: Temporal is down"):
+        await events.rules().confirm(events.tenant_id)
+
+
+async def test_tenants_whose_registry_is_silent_wait_and_others_do_not(
+    events: EventTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One registry that nobody answers for keeps its own tenant's events back, and no others."""
+    await events.register("a")
+    silent = f"{events.tenant_id}-silent"
+    rules = events.rules()
+
+    async def answering(client: Client, workflow_id: str, *, patience: timedelta) -> Snapshot:
+        if silent in workflow_id:
+            raise WorkflowQueryFailedError("it does not answer")
+        return await read_shard(client, workflow_id, patience=patience)
+
+    other = EventTenant(events.client, events.queue, silent)
+    await other.register("b")
+    monkeypatch.setattr("starter.rules.read_shard", answering)
+    await eventually_async(lambda: _is_listed(rules, events.tenant_id))
+    await rules.confirm(events.tenant_id)
+    with pytest.raises(TemporalUnreachable, match="it does not answer"):
+        await rules.confirm(silent)
+    monkeypatch.setattr("starter.rules.read_shard", read_shard)
+    await rules.confirm(silent)
+    assert _matched(rules, silent) == ["b"]
+
+
+async def _is_listed(rules: Rules, tenant: str) -> bool:
+    await rules.refresh_now()
+    return bool(_matched(rules, tenant)) and bool(rules._unread)
+
+
+async def test_the_loop_goes_on_while_thousands_of_rules_are_read(events: EventTenant) -> None:
+    """Reading and compiling is done in a thread; a look that finds nothing new costs a list."""
+    tasks = [events.task(f"t{number}", filter=f"data.amount > {number}") for number in range(1000)]
+    await events.register_all(tasks)
+    rules, pauses = events.rules(), _Pauses()
+    async with pauses.measured():
+        await eventually_async(lambda: _holds(rules, 1000), within=30)
+    assert pauses.longest < 0.5
+    began = time.monotonic()
+    await rules.refresh_now()
+    assert time.monotonic() - began < 0.5
+    assert len(_matched(rules, events.tenant_id)) == 150
+
+
+async def _holds(rules: Rules, count: int) -> bool:
+    await rules.refresh_now()
+    return len(rules.index) >= count
+
+
+class _Pauses:
+    """How long the event loop stood still at most, in seconds."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+
+    @asynccontextmanager
+    async def measured(self) -> AsyncIterator[None]:
+        """Inside."""
+        watching = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+    async def _watch(self) -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            self.longest = max(self.longest, time.monotonic() - before - 0.01)
