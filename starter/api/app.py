@@ -29,6 +29,7 @@ _TAGS = [
     {"name": "tasks", "description": "Registering tasks, operating them, and seeing what they do"},
     {"name": "runs", "description": "Runs by their ids"},
     {"name": "forecast", "description": "What will collide"},
+    {"name": "sla-report", "description": "How it went"},
     {"name": "codec", "description": "For Temporal's Web UI: encrypted payloads as they are meant"},
     {"name": "events", "description": "What happens elsewhere, and what plugins report"},
     {"name": "health", "description": "For those who look after the process; no token is needed"},
@@ -73,7 +74,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Temporal is not waited for: a process that starts before it answers 503 until it is there."""
     context: Context = app.state.context
     try:
-        yield
+        async with context.rules.live():
+            yield
     finally:
         await context.temporal.close()
 

@@ -31,14 +31,14 @@ async def read_bytes(request: Request, limit: int) -> bytes:
     """
     said = request.headers.get("content-length", "")
     if said.isascii() and said.isdigit() and int(said[:20]) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit)
     except TimeoutError:
         detail = f"the body did not come within {BODY_SECONDS:g} s"
         raise HttpRefusal(408, "BODY_TIMEOUT", detail) from None
@@ -91,14 +91,15 @@ def as_model(model: type[AnyModel], data: Any, at: Path = ()) -> AnyModel:
         raise InvalidInput(problems_of(error, at)) from error
 
 
+def too_large(limit: int) -> HttpRefusal:
+    """413, with the limit."""
+    return HttpRefusal(413, "BODY_TOO_LARGE", f"the body is larger than {limit:,} bytes")
+
+
 def _wrong_type(taken: Any, said: str) -> HttpRefusal:
     this = f"this is {said[:80]!r}" if said else "there is none"
     detail = f"the Content-Type must be {' or '.join(taken)}, and {this}"
     return HttpRefusal(415, "UNSUPPORTED_MEDIA_TYPE", detail, {"Accept": ", ".join(taken)})
-
-
-def _too_large(limit: int) -> HttpRefusal:
-    return HttpRefusal(413, "BODY_TOO_LARGE", f"the body is larger than {limit:,} bytes")
 
 
 def _unreadable(problems: list[Problem]) -> HttpRefusal:

@@ -9,7 +9,7 @@ from temporalio.converter import PayloadCodec
 
 from domain.policy import Policy
 from shared.live import LiveFile
-from shared.metrics import ApiMetrics
+from shared.metrics import ApiMetrics, EventIntakeMetrics
 from shared.plugin_secrets import PluginSecrets
 from shared.policy import load_policy
 from shared.settings import Settings
@@ -19,6 +19,7 @@ from starter.api.limits import FAILURES_PER_MINUTE, Buckets
 from starter.api.link import TemporalLink
 from starter.authentication import Anonymous
 from starter.callers import Authenticator
+from starter.rules import Rules
 
 
 @dataclass(slots=True)
@@ -34,6 +35,7 @@ class Context:
     requests: Buckets
     failures: Buckets
     policy_file: LiveFile[Policy]
+    rules: Rules
     codec: PayloadCodec | None = None
 
     @property
@@ -48,19 +50,28 @@ class Context:
 
 
 def context_with(
-    settings: Settings, authenticator: Authenticator, *, registry: CollectorRegistry = REGISTRY
+    settings: Settings,
+    authenticator: Authenticator,
+    *,
+    temporal: TemporalLink | None = None,
+    registry: CollectorRegistry = REGISTRY,
 ) -> Context:
-    """What the settings come to. Errors: `InvalidInput` for a file that they name and is wrong."""
+    """What the settings come to; `temporal`: another way to Temporal than the environment's.
+
+    Errors: `InvalidInput` for a file that they name and is wrong.
+    """
+    link = temporal or TemporalLink(settings.temporal_timeout)
     return Context(
         settings=settings,
         authenticator=authenticator,
         plugin_secrets=PluginSecrets(settings.plugin_secret_file),
-        temporal=TemporalLink(settings.temporal_timeout),
+        temporal=link,
         metrics=ApiMetrics(registry),
         registry=registry,
         requests=Buckets(settings.api_requests_per_minute),
         failures=Buckets(FAILURES_PER_MINUTE),
         policy_file=LiveFile(settings.policy_file, load_policy, "policy"),
+        rules=Rules(link.client, settings.task_queue, EventIntakeMetrics(registry)),
         codec=converter_of(settings).payload_codec,
     )
 

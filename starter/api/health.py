@@ -43,6 +43,7 @@ async def readyz(context: Shared) -> dict[str, Any]:
     looks: dict[str, Awaitable[str | None]] = {
         "temporal": context.temporal.problem(),
         "authentication": context.authenticator.problem(),
+        "event rules": context.rules.problem(),
     }
     found = await asyncio.gather(*(_within(look) for look in looks.values()))
     checks = [

@@ -58,11 +58,14 @@ async def door(
     """
     known = {"tokens_file": folder / f"{uuid4()}.json"} if authenticated else {}
     configured = Settings.model_validate({"temporal_timeout": PATIENCE, **known, **settings})
+    patience = configured.temporal_timeout
+    link = None if temporal is None else TemporalLink(patience, lambda _: _given(temporal))
     context = context_with(
-        configured, authenticator_of(configured, loopback=True), registry=CollectorRegistry()
+        configured,
+        authenticator_of(configured, loopback=True),
+        temporal=link,
+        registry=CollectorRegistry(),
     )
-    if temporal is not None:
-        context.temporal = TemporalLink(configured.temporal_timeout, lambda _: _given(temporal))
     app = create_app(context)
     transport = httpx.ASGITransport(app)
     async with (

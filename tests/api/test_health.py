@@ -16,18 +16,21 @@ from tests.api.test_problems import EVENTS, problem
 async def test_a_process_that_can_serve_is_ready(api: Door) -> None:
     """And it says what it looked at."""
     api.caller("acme")
+    await api.context.rules.refresh_now()
     assert (await api.http.get("/healthz")).json() == {"status": "ok"}
     document = (await api.http.get("/readyz")).json()
     assert document["status"] == "ready"
     assert {check["name"]: check["ok"] for check in document["checks"]}.items() >= {
         ("temporal", True),
         ("authentication", True),
+        ("event rules", True),
     }
 
 
 async def test_nobody_could_come_in(temporal: Client, tmp_path: Path) -> None:
     """Without any token the process is not ready, and says what to do; a token mends it."""
     async with door(temporal, tmp_path) as api:
+        await api.context.rules.refresh_now()
         document = problem(await api.http.get("/readyz"), 503, "NOT_READY")
         (said,) = (c for c in document["checks"] if not c["ok"])
         assert said["name"] == "authentication"
@@ -47,6 +50,7 @@ async def test_a_look_that_hangs_is_not_waited_for(
         return None
 
     async with door(temporal, tmp_path) as api:
+        await api.context.rules.refresh_now()
         monkeypatch.setattr(type(api.context.authenticator), "problem", lambda _: hangs())
         document = problem(await api.http.get("/readyz"), 503, "NOT_READY")
     assert document["detail"] == "missing: authentication"

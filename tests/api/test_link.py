@@ -92,6 +92,7 @@ async def test_readiness_says_that_temporal_is_missing(
 ) -> None:
     """503 soon also when it says nothing; and the process itself is well."""
     monkeypatch.setattr(link, "REMEMBERED", 0.0)
+    await far.context.rules.refresh_now()
     assert (await far.http.get("/readyz")).status_code == 200
     way.silent = True
     began = time.monotonic()
