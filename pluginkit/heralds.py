@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from pydantic import JsonValue
 
+from pluginkit.answers import failure
 from pluginkit.reports import Heard, Report, Reporter, Sequence, final, running
 from pluginkit.work import Stopped, Work
 
@@ -22,6 +23,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 LATE_SECONDS = 600.0
 """How long after the deadline the end is still told: clocks may differ."""
 SEND_SECONDS = 10.0
+UNTOLD = failure(
+    "RESULT_REFUSED", "the scheduler did not take what the work came to", retryable=False
+)
+"""Better than silence until the deadline."""
 
 
 class Herald:
@@ -43,6 +48,9 @@ class Herald:
             return
         for pause in _pauses():
             heard, wait = await self._send(final(answer), SEND_SECONDS)
+            if heard is Heard.REFUSED and answer is not UNTOLD:
+                answer = UNTOLD
+                continue
             if heard is not Heard.NOTHING:
                 return
             await asyncio.sleep(max(pause, wait))
@@ -65,6 +73,8 @@ class Herald:
             )
             if heard is Heard.CANCELLED and work.stopped is None:
                 await self._cancel()
+            elif heard is Heard.REFUSED:  # what the work tells must not be its end
+                work.progress = work.message = None
             elif heard is Heard.OVER and work.newest is about and not work.ended.done():
                 work.stop(Stopped.SUPERSEDED)
 

@@ -22,6 +22,7 @@ PATH = "/internal/events"
 TYPE = "task.execution.updated"
 CONTENT_TYPE = "application/cloudevents+json"
 _OVER = frozenset({404, 409})
+_REFUSED = frozenset({400, 413, 422})
 _MOST_WAIT = 60.0
 
 
@@ -31,6 +32,7 @@ class Heard(Enum):
     TAKEN = "it is the newest, or came before"
     CANCELLED = "it was taken, and nobody wants the work any more"
     OVER = "the attempt is over, or was never known"
+    REFUSED = "what it says cannot be taken, however often it comes"
     NOTHING = "there was no answer, or none that is final"
 
 
@@ -126,6 +128,9 @@ class Reporter:
         if not answer.is_success:
             wait = answer.headers.get("retry-after", "")
             reason = f"it answered {answer.status_code} {answer.text[:200]}"
+            if answer.status_code in _REFUSED:
+                log.error("the scheduler refused a report: %s", reason)
+                return Heard.REFUSED, 0.0
             seconds = min(float(wait), _MOST_WAIT) if wait.isascii() and wait.isdigit() else 0.0
             return self._nothing(reason), seconds
         self._quiet = False

@@ -41,7 +41,8 @@ def serve(http: httpx.AsyncClient) -> Serve:
 class Shop:
     """What plugins of tests do: it counts what was begun and done, and waits when it is told to.
 
-    `says` is what becomes of work; `hold` keeps it waiting until it is let go.
+    `says` is what becomes of work; `gate` lets it go on, `cleaned` lets it end when it was stopped,
+    and a `deaf` one is done all the same.
     """
 
     def __init__(self) -> None:
@@ -50,6 +51,9 @@ class Shop:
         self.stopped: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
+        self.cleaned = asyncio.Event()
+        self.cleaned.set()
+        self.deaf = False
         self.says: Callable[[Call], JsonValue] = lambda call: {"n": len(self.calls)}
 
     async def work(self, call: Call) -> JsonValue:
@@ -59,7 +63,9 @@ class Shop:
             await self.gate.wait()
         except asyncio.CancelledError:
             self.stopped.append(call.key)
-            raise
+            await self.cleaned.wait()
+            if not self.deaf:
+                raise
         result = self.says(call)
         self.done.append(call.key)
         return result
