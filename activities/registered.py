@@ -96,10 +96,13 @@ class _Shard:
 
 
 class Registered:
-    """Every registered task of this task queue, as of the last `refresh`."""
+    """Every registered task of this task queue (and tenant), as of the last `refresh`."""
 
-    def __init__(self, client: Client, task_queue: str) -> None:
+    def __init__(self, client: Client, task_queue: str, tenant_id: str | None = None) -> None:
         self._client = client
+        self._query = _OPEN_REGISTRIES
+        if tenant_id is not None:
+            self._query += f" AND WorkflowId STARTS_WITH '{registry_id(tenant_id, 0)[:-1]}'"
         self._task_queue = task_queue
         self._watch_queue = watch_queue(task_queue)
         self._shards: dict[str, _Shard] = {}
@@ -116,7 +119,7 @@ class Registered:
             self.namespace_id = await namespace_id_of(self._client)
         changed: list[str] = []
         gone = set(self._shards)
-        async for registry in self._client.list_workflows(_OPEN_REGISTRIES, page_size=1000):
+        async for registry in self._client.list_workflows(self._query, page_size=1000):
             # Those of another task queue need its workers to answer, which may be gone.
             if parse_registry_id(registry.id) and registry.task_queue == self._watch_queue:
                 gone.discard(registry.id)

@@ -62,7 +62,8 @@ async def read_present(
 
     Errors: `NoWorker`, `TemporalUnreachable`.
     """
-    registered = Registered(client, task_queue)
+    names = [*tenants] if tenants is not None else []
+    registered = Registered(client, task_queue, names[0] if len(names) == 1 else None)
 
     def wanted(tenant_id: str) -> bool:
         return tenants is None or tenant_id in tenants

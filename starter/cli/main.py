@@ -22,6 +22,7 @@ from starter.cli import (
     processes,
     quota,
     runs,
+    sla_report,
     tasks,
     tokens,
     why,
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 for module in (files, tasks, runs, backfill, forecast, why, quota, breakers, inspect, processes):
     module.add_to(app)
+sla_report.add_to(app)
 work_orders.add_to(app)
 codec.add_to(app)
 tokens.add_to(app)
