@@ -17,17 +17,23 @@ BUDGET = 100
 """Points: about 1 ms each on the largest event."""
 MOST_NODES_IN_LOOP = 50
 """Operands and operators within a loop: each is evaluated for up to 10,000 items."""
-MOST_PATTERN, MOST_REPEATED = 200, 100
-"""Characters of a pattern, and how often its counted repetitions may repeat in all."""
+MOST_PATTERN, MOST_STEPS = 200, 200
+"""Characters of a pattern, and steps when its counted repetitions are written out."""
 
 _COMPARISONS = {"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "startsWith", "endsWith"}
 _SCALARS = {"_&&_", "_||_", "!_", "@not_strictly_false", "_-_", "_*_", "_/_", "_%_", "-_", "type"}
 _HELD = {"_+_", "string", "bytes", "dyn"}  # what they give is as large as what they were given
 _COMPARE, _SEARCH, _FIND, _MATCH, _MATCH_LARGE, _TOUCH = 10, 5, 10, 20, 50, 1
 _NAMES = {"@in": "in", "_+_": "+", "_[_]": "[]"}
-_REPEATED = re.compile(r"\{(\d+)(?:,(\d*))?\}")
-_LARGE_CLASS = re.compile(r"\\[pP]|\(\?[a-zA-Z]*i")
-_LARGE = 20  # such a class is this many times as large as another
+_PIECES = re.compile(
+    r"\\[pP](?:\{\^?\w*\}|.)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]])*\]"
+    r"|\(\?(?:P?<\w+>|[a-zA-Z-]*:?)|\(|\{(?P<least>\d+)(?:,(?P<most>\d*))?\}|.",
+    re.DOTALL,
+)
+_IGNORES_CASE = re.compile(r"\(\?[a-zA-Z]*i")
+_LARGE_CLASS = re.compile(rf"\\[pP]|{_IGNORES_CASE.pattern}")
+_LARGE = 20  # a class of Unicode is this many times as large as another
+_LITERAL = 20  # characters of a literal within a loop that count as an operand
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +72,10 @@ class _Reader:
         """How large the value of an expression can be."""
         self._nodes += 1
         match expression.WhichOneof("kind"):
+            case "constant":
+                constant = expression.constant
+                literal = len(constant.string_value) + len(constant.bytes_value)
+                self._nodes += literal // _LITERAL if self._rounds else 0
             case "ident":
                 name = expression.ident.name
                 return names.get(name, _Size(1) if "." in name else _SMALL)
@@ -176,15 +186,34 @@ def _check_pattern(pattern: Any) -> bool:
     text = pattern.constant.string_value
     if len(text) > MOST_PATTERN:
         raise ValueError(f"a pattern of `matches` has {MOST_PATTERN} characters at most")
-    large = bool(_LARGE_CLASS.search(text))
-    times = _LARGE if large and _REPEATED.search(text) else 1
-    for least, most in _REPEATED.findall(text):
-        times *= max(int(least), int(most or 0), 1)
-    if times > MOST_REPEATED:
+    if (steps := _steps(text)) > MOST_STEPS:
         raise ValueError(
-            f"a pattern of `matches` repeats {MOST_REPEATED} times at most, in all (by {{n,m}})"
+            f"a pattern of `matches` has {MOST_STEPS} steps at most, and this has {steps}: "
+            "{n,m} repeats what stands before it, and \\p counts as 20"
         )
-    return large
+    return bool(_LARGE_CLASS.search(text))
+
+
+def _steps(pattern: str) -> int:
+    """How long a pattern is when its counted repetitions are written out, nearly."""
+    groups, last = [0], [0]  # of each open group: steps so far, and those of what stands last
+    for piece in _PIECES.finditer(pattern):
+        text = piece[0]
+        if text.startswith("("):
+            groups.append(0)
+            last.append(0)
+        elif text == ")" and len(groups) > 1:
+            last.pop()
+            last[-1] = groups.pop()
+            groups[-1] += last[-1]
+        elif text.startswith("{") and piece["least"]:
+            times = max(int(piece["least"]), int(piece["most"] or 0), 1)
+            groups[-1] += last[-1] * (times - 1)
+            last[-1] *= times
+        else:
+            last[-1] = _LARGE if "\\p" in text.lower() else 1
+            groups[-1] += last[-1]
+    return sum(groups) * (2 if _IGNORES_CASE.search(pattern) else 1)
 
 
 @cache
@@ -201,8 +230,8 @@ def _messages() -> tuple[Any, Any]:
         for number, field_name, kind in fields:
             one = message.field.add(name=field_name, number=number)
             one.label = one.LABEL_REPEATED if kind.startswith("*") else one.LABEL_OPTIONAL
-            if kind in ("string", "bool"):
-                one.type = one.TYPE_STRING if kind == "string" else one.TYPE_BOOL
+            if kind in ("string", "bytes", "bool"):
+                one.type = getattr(one, f"TYPE_{kind.upper()}")
             else:
                 one.type, one.type_name = one.TYPE_MESSAGE, f".{kind.lstrip('*')}"
             if name == "Expr":
@@ -223,7 +252,7 @@ _SHAPE = {
         (8, "struct", "Struct"),
         (9, "comprehension", "Comprehension"),
     ],
-    "Constant": [(6, "string_value", "string")],
+    "Constant": [(6, "string_value", "string"), (7, "bytes_value", "bytes")],
     "Ident": [(1, "name", "string")],
     "Select": [(1, "operand", "Expr"), (3, "test_only", "bool")],
     "Call": [(1, "target", "Expr"), (2, "function", "string"), (3, "args", "*Expr")],
