@@ -146,7 +146,7 @@ class NoticeActivities:
         except WorkflowAlreadyStartedError:
             return
         self._metrics.raised(breach.kind)
-        _log("breach raised", breach, message=breach.message)
+        _log("breach raised", breach)  # without its message, which may be a plugin's own
 
     async def _current(self, order: OrderBrief) -> OrderBrief:
         """What a work order that was there before says by now, if it is there still."""

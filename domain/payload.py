@@ -9,4 +9,5 @@ from pydantic import BaseModel, ConfigDict
 class Payload(BaseModel):
     """Read leniently: a worker of yesterday meets the fields of tomorrow."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    # What cannot be read is told in logs, and what it holds is not theirs.
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)

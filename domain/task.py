@@ -33,7 +33,9 @@ from domain.problems import shown
 class Model(BaseModel):
     """Unknown keys are errors, values are final, and numbers are numbers."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 @cache
