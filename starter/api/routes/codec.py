@@ -14,7 +14,7 @@ from starlette.types import Scope as AsgiScope
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import PayloadCodec
 
-from domain.problems import InvalidInput, Problem
+from domain.problems import InvalidInput, Problem, shown
 from shared.codec import CannotDecrypt
 from shared.errors import NotFound
 from shared.temporal import namespace
@@ -125,9 +125,11 @@ async def _answer(
     work: Callable[[Sequence[Payload]], Awaitable[list[Payload]]],
 ) -> dict[str, Any]:
     """Errors: `HttpRefusal` for the body, `InvalidInput` for payloads that cannot be read."""
-    document = await read_json(request, CODEC_BYTES)
+    data = (await read_json(request, CODEC_BYTES)).data
+    if not isinstance(data, dict):
+        raise InvalidInput([Problem((), f"must be an object, and this is {shown(data)}")])
     try:
-        given = ParseDict(document.data, Payloads(), ignore_unknown_fields=True)
+        given = ParseDict(data, Payloads(), ignore_unknown_fields=True)
     except (ParseError, TypeError, AttributeError) as error:
         reason = str(error).splitlines()[0][:200]
         raise InvalidInput(
