@@ -234,6 +234,21 @@ async def test_a_running_process_follows_its_file(path: Path) -> None:
             await live.caller(f"Bearer {shown}")
 
 
+async def test_a_file_of_the_same_size_and_time_is_another_file(path: Path) -> None:
+    """Two changes within a tick of the clock are two."""
+    tokens = [new_token("acme", ["task:read"], now=NOW, lives=DAY) for _ in range(2)]
+    files = [path, path.with_name("other")]
+    for file, (token, _) in zip(files, tokens, strict=True):
+        file.write_text(Tokens.of([token]).text())
+        file.chmod(0o600)
+        os.utime(file, ns=(10**18, 10**18))
+    assert files[0].stat().st_size == files[1].stat().st_size
+    door = Bearer(LiveTokens(path), None, lambda: NOW)
+    assert (await door.caller(f"Bearer {tokens[0][1]}")).name == tokens[0][0].id
+    os.replace(files[1], path)
+    assert (await door.caller(f"Bearer {tokens[1][1]}")).name == tokens[1][0].id
+
+
 async def test_without_tokens_nobody_could_come_in_which_is_a_problem(path: Path) -> None:
     """For who asks whether the process is ready; one token is enough."""
     with capture_logs():
@@ -267,6 +282,32 @@ def test_a_wrong_file_is_told_by_place(path: Path) -> None:
     path.write_text(json.dumps({"tokens": [good, good]}))
     with pytest.raises(InvalidInput, match="stands twice"):
         LiveTokens(path)
+
+
+@pytest.mark.parametrize(
+    ("authorization", "code"),
+    [
+        (None, "credentials_missing"),
+        ("", "credentials_malformed"),
+        ("Bearer", "credentials_malformed"),
+        ("Bearer  ", "credentials_malformed"),
+        ("Basic dXNlcjpwYXNz", "credentials_malformed"),
+        ("tsk_x", "credentials_malformed"),
+        ("Bearer a b", "credentials_malformed"),
+        ("Bearer \u0131", "credentials_malformed"),
+        (f"Bearer {'x' * 16_384}", "credentials_malformed"),
+        (f"Bearer {'x' * 16_000}", "token_invalid"),
+        ("Bearer tsk_x", "token_invalid"),
+    ],
+)
+async def test_what_is_no_bearer_credential_is_said_to_be_none(
+    path: Path, authorization: str | None, code: str
+) -> None:
+    """Before anything is made of it."""
+    create(path)
+    with pytest.raises(Unauthenticated) as refused:
+        await Bearer(LiveTokens(path), None).caller(authorization)
+    assert refused.value.code == code
 
 
 _known, _shown = new_token("acme", ["task:read"], now=NOW, lives=DAY)
