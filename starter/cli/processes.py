@@ -1,4 +1,4 @@
-"""`dev`, `worker`, `api`, `demo`: the commands that become, or start, processes."""
+"""`dev`, `worker`, `api`, `nats`, `demo`: the commands that become, or start, processes."""
 
 # ruff: noqa: PLC0415 - loaded by the command that needs it: see starter.cli.main
 
@@ -15,6 +15,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(epilog="Example: taskflow dev --port 7300 --db /tmp/try.db")(dev)
     app.command(epilog="Example: TEMPORAL_ADDRESS=temporal:7233 taskflow worker")(worker)
     app.command(epilog="Example: taskflow api --host 0.0.0.0 --port 8088")(api)
+    app.command(epilog="Example: taskflow nats --create-stream --metrics-port 9101")(nats)
     app.command(epilog="Example: taskflow demo --seconds 30")(demo)
 
 
@@ -59,6 +60,23 @@ def api(
     """Serve the HTTP API until a signal ends it."""
     given = {"--host": host, "--port": port}
     _become("starter.api", *(f"{n}={value}" for n, value in given.items() if value is not None))
+
+
+def nats(
+    create_stream: Annotated[
+        bool, typer.Option("--create-stream", help="Make the streams that are missing")
+    ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Prometheus; TASKFLOW_METRICS_PORT")
+    ] = None,
+) -> None:
+    """Start runs for CloudEvents from NATS JetStream, until a signal ends it.
+
+    Needs `pip install taskflow[nats]`; TASKFLOW_NATS_... say where and what.
+    """
+    given = ["--create-stream"] if create_stream else []
+    given += [f"--metrics-port={metrics_port}"] if metrics_port is not None else []
+    _become("starter.nats", *given)
 
 
 def demo(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from nats.errors import Error as NatsError
 from domain.events_in import CloudEvent
 from domain.problems import InvalidInput
 from shared.errors import TaskflowError, TemporalUnreachable
+from starter.events import Received
 from starter.nats.metrics import NatsMetrics
 from starter.nats.parking import Parking
 from starter.nats.pulling import Pull
@@ -33,17 +34,7 @@ LONGEST_HOLD = 15.0
 """Seconds at most between two looks whether Temporal is back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What an event came to; `retry_after` when some of its runs must wait for that long."""
-
-    runs: Sequence[str] = ()
-    paused: Sequence[str] = ()
-    failed_filters: Sequence[str] = ()
-    retry_after: float | None = None
-
-
-Take = Callable[[str, CloudEvent], Awaitable[Taken]]
+Take = Callable[[str, CloudEvent], Awaitable[Received]]
 """Starts the runs of a tenant's event; returns once all exist. Errors: `TemporalUnreachable`."""
 
 
@@ -169,7 +160,7 @@ class Consumer:
         self, message: Msg, tenant_id: str, event: CloudEvent, line: dict[str, Any]
     ) -> str:
         try:
-            taken = await self.take(tenant_id, event)
+            found = await self.take(tenant_id, event)
         except TemporalUnreachable as error:
             self._hold.lengthen()
             line["reason"] = str(error)
@@ -183,16 +174,16 @@ class Consumer:
             delay = _growing(message, LONGEST_FAILURE_DELAY)
             return await self._give_back(message, "failed", delay)
         self._hold.end()
-        line |= {"runs": list(taken.runs)}
-        line |= {"paused": list(taken.paused)} if taken.paused else {}
-        line |= {"failed_filters": list(taken.failed_filters)} if taken.failed_filters else {}
-        if taken.retry_after is not None:
-            return await self._give_back(message, "limited", max(taken.retry_after, 1.0))
-        self.metrics.started.inc(len(taken.runs))
-        if not taken.runs:
+        line["runs"] = [run.run_id for run in found.runs]
+        line |= {"paused": found.paused} if found.paused else {}
+        line |= {"failed_filters": len(found.failed_filters)} if found.failed_filters else {}
+        if found.retry_after_s is not None:
+            return await self._give_back(message, "limited", max(found.retry_after_s, 1))
+        self.metrics.started.inc(len(found.runs))
+        if not found.runs:
             self.metrics.unmatched.inc()
         await _tell(message.ack())
-        return "started" if taken.runs else "paused" if taken.paused else "unmatched"
+        return "started" if found.runs else "paused" if found.paused else "unmatched"
 
     async def _park(self, message: Msg, why: InvalidInput, line: dict[str, Any]) -> str:
         line["reason"] = str(why)

@@ -17,7 +17,9 @@ from prometheus_client import CollectorRegistry
 
 from domain.events_in import CloudEvent
 from shared.settings import Settings
-from starter.nats.consumer import Take, Taken
+from starter.events import Received, Started
+from starter.intake import Limited
+from starter.nats.consumer import Take
 from starter.nats.metrics import NatsMetrics
 from starter.nats.process import NatsProcess
 
@@ -29,19 +31,28 @@ def event(**fields: Any) -> bytes:
     return json.dumps({**EVENT, **fields}).encode()
 
 
+def came(*runs: str, retry_after: int | None = None) -> Received:
+    """These runs, and one that is not started yet if there is a time after which it may be."""
+    return Received(
+        *("1", "/shop", "order.created"),
+        runs=[Started("t", run) for run in runs],
+        limited=[] if retry_after is None else [Limited("u", retry_after)],
+    )
+
+
 @dataclass
 class Recorder:
     """Takes events: remembers each, and answers as its script for the event's id says."""
 
-    script: dict[str, list[Callable[[], Awaitable[Taken]]]] = field(default_factory=dict)
+    script: dict[str, list[Callable[[], Awaitable[Received]]]] = field(default_factory=dict)
     taken: list[tuple[str, CloudEvent]] = field(default_factory=list)
 
-    async def take(self, tenant_id: str, event: CloudEvent) -> Taken:
+    async def take(self, tenant_id: str, event: CloudEvent) -> Received:
         """Start one run, if the script has nothing else left."""
         self.taken.append((tenant_id, event))
         if steps := self.script.get(event.id):
             return await steps.pop(0)()
-        return Taken(runs=[f"run/{tenant_id}/t/event/{event.id}"])
+        return came(f"run/{tenant_id}/t/event/{event.id}")
 
     @property
     def ids(self) -> list[str]:

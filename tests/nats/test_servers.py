@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from starter.nats.consumer import Taken
-from tests.nats.harness import Place, Recorder, consuming, event, place_on
+from starter.events import Received
+from tests.nats.harness import Place, Recorder, came, consuming, event, place_on
 from tests.nats.server import NatsServer, running
 from tests.starter.harness import eventually_async
 
@@ -33,10 +33,10 @@ async def test_a_server_that_is_killed_and_comes_back_is_found_again(
     await place.consumer(ack_wait=1.0)
     began, go_on = asyncio.Event(), asyncio.Event()
 
-    async def across() -> Taken:
+    async def across() -> Received:
         began.set()
         await go_on.wait()
-        return Taken(runs=["run"])
+        return came("run")
 
     recorder = Recorder({"across": [across]})
     async with consuming(place, recorder.take) as process:
