@@ -5,7 +5,9 @@ import ipaddress
 import signal
 import socket
 import sys
+from types import FrameType
 
+import structlog
 import uvicorn
 
 from domain.problems import InvalidInput
@@ -14,8 +16,10 @@ from shared.errors import TaskflowError
 from shared.leave import leave
 from shared.settings import Settings, get_settings
 from starter.api.app import create_app
-from starter.api.context import context_with
+from starter.api.context import Context, context_with
 from starter.authentication import authenticator_of
+
+logger = structlog.get_logger(__name__)
 
 GRACE = 4  # seconds for open requests, less than the patience of whoever stops us
 
@@ -61,8 +65,24 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         # uvicorn sends itself the signal again when it has ended, which would be our exit code.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        uvicorn.Server(config).run(sockets=[listener])
+        url = f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}"
+        listens = {"action": "api_listens", "url": f"{url}:{listener.getsockname()[1]}"}
+        logger.info("the API listens", **listens)
+        _Server(config, context).run(sockets=[listener])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, which tells the context when it was asked to stop."""
+
+    def __init__(self, config: uvicorn.Config, context: Context) -> None:
+        super().__init__(config)
+        self._context = context
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came."""
+        self._context.stopping = True
+        super().handle_exit(sig, frame)
 
 
 def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:

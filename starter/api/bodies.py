@@ -19,6 +19,8 @@ SMALL_BYTES = 64 * 1024
 BODY_SECONDS = 30.0
 """In which a body must have come whole."""
 
+_AT_ONCE_BYTES = 64 * 1024
+
 JSON = "application/json"
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -55,11 +57,17 @@ async def read_json(request: Request, limit: int, *, optional: bool = False) -> 
             raise _wrong_type([JSON], "")
         return Document({})
     media_type_of(request, JSON)
-    return strict_json(await read_bytes(request, limit))
+    return await strict_json(await read_bytes(request, limit))
 
 
-def strict_json(body: bytes) -> Document:
+async def strict_json(body: bytes) -> Document:
     """The document in a body. Errors: `HttpRefusal` 400."""
+    if len(body) <= _AT_ONCE_BYTES:
+        return _strict_json(body)
+    return await asyncio.to_thread(_strict_json, body)  # others are answered meanwhile
+
+
+def _strict_json(body: bytes) -> Document:
     try:
         return parse_json(body.decode("utf-8"))
     except UnicodeDecodeError as error:

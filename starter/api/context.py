@@ -24,7 +24,7 @@ from starter.rules import Rules
 
 @dataclass(slots=True)
 class Context:
-    """Made once for an app."""
+    """Made once for an app. `stopping`: the process was told to end; what takes long is cut off."""
 
     settings: Settings
     authenticator: Authenticator
@@ -37,6 +37,7 @@ class Context:
     policy_file: LiveFile[Policy]
     rules: Rules
     codec: PayloadCodec | None = None
+    stopping: bool = False
 
     @property
     def policy(self) -> Policy:

@@ -1,5 +1,6 @@
 """What goes around every request: its id, the last resort, counters and the audit."""
 
+import asyncio
 import ipaddress
 import re
 import time
@@ -68,10 +69,12 @@ class _Exchange:
             log.exception("a request failed", action="request_failed", path=self._scope["path"])
             if self._status is None:
                 await self._answer(internal_error(), receive)
-        except BaseException:  # cancelled: the grace of a shutdown is over
-            if self._status is None:
-                await self._answer(unavailable("STOPPING", "this process stops"), receive)
-            raise
+        except asyncio.CancelledError:
+            if not self._context.stopping:
+                raise
+            if self._status is None:  # the time that a stopping process gives is over
+                detail = "this process stops, and the request took too long: ask again"
+                await self._answer(unavailable("STOPPING", detail), receive)
 
     def over(self) -> None:
         """Count and write down what came of it."""

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -87,7 +86,10 @@ def test_it_says_in_one_line_that_nobody_is_asked_who_they_are(
     _, url, log = served
     assert httpx.get(f"{url}/readyz", trust_env=False).json()["status"] == "ready"
     lines = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [line["action"] for line in lines] == ["anonymous"]
+    assert [(line["action"], line.get("url")) for line in lines] == [
+        ("anonymous", None),
+        ("api_listens", url),
+    ]
 
 
 def test_a_large_body_is_answered_over_a_real_connection(
@@ -112,29 +114,41 @@ def test_a_large_body_is_answered_over_a_real_connection(
         assert http.get(f"{url}/healthz").status_code == 200
 
 
-def test_sigterm_lets_requests_finish_and_takes_no_more(
+def test_sigterm_lets_requests_finish_within_a_bound_and_takes_no_more(
     served: tuple[subprocess.Popen[bytes], str, Path],
 ) -> None:
-    """A request whose body is on its way is answered; exit code 0, and no traceback in the log."""
+    """A body on its way is answered, one that never comes is cut off with 503; exit code 0."""
     process, url, log = served
     port = int(url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as line:
-        line.sendall(
-            b"POST /internal/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-            b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n["
-        )
+    with _half_sent(port) as quick, _half_sent(port) as endless:
         time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), 1)
-        threading.Timer(0.2, line.sendall, [b"]"]).start()
-        answer = b""
-        while piece := line.recv(65536):
-            answer += piece
-    assert answer.startswith(b"HTTP/1.1 422 ")
+        quick.sendall(b"]")
+        assert _read(quick).startswith(b"HTTP/1.1 422 ")
+        head, _, body = _read(endless).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert json.loads(body)["code"] == "STOPPING"
     assert process.wait(PATIENCE) == 0
     assert "Traceback" not in log.read_text()
+
+
+def _half_sent(port: int) -> socket.socket:
+    line = socket.create_connection(("127.0.0.1", port), PATIENCE)
+    line.sendall(
+        b"POST /internal/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n["
+    )
+    return line
+
+
+def _read(line: socket.socket) -> bytes:
+    answer = b""
+    while piece := line.recv(65536):
+        answer += piece
+    return answer
 
 
 def test_it_listens_to_others_only_with_authentication() -> None:

@@ -63,10 +63,10 @@ async def told_by(request: Request) -> ExecutionReport | list[CloudEvent]:
         event = parse_binary(request.headers, await read_bytes(request, EVENT_BYTES))
         return reports.report_in(event.as_json()) if event.type == EXECUTION_UPDATED else [event]
     if media_type_of(request, STRUCTURED, BATCH, JSON) == BATCH:
-        batch = strict_json(await read_bytes(request, BATCH_BYTES)).data
-        return _without_reports(parse_batch(batch))
+        batch = await strict_json(await read_bytes(request, BATCH_BYTES))
+        return _without_reports(parse_batch(batch.data))
     content = await read_bytes(request, reports.REPORT_BYTES)
-    data = strict_json(content).data
+    data = (await strict_json(content)).data
     if isinstance(data, dict) and data.get("type") == EXECUTION_UPDATED:
         return reports.report_in(data)
     if len(content) > EVENT_BYTES:

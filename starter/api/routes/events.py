@@ -63,7 +63,7 @@ async def receive(
     if reports.is_signed(request):
         content = await reports.signed_body(request, context, audit)
         media_type_of(request, STRUCTURED, JSON)
-        report = reports.report_in(strict_json(content).data)
+        report = reports.report_in((await strict_json(content)).data)
         return JSONResponse(await reports.take(context, audit, None, report))
     caller = await caller_with(Scope.EVENT_PUBLISH, request, context, audit)
     if tenant_id is not None or not caller.is_admin:
