@@ -47,8 +47,11 @@ class _Size:
 _SMALL = _Size()
 
 
-def check_cost(serialized: bytes) -> None:
-    """Errors: `ValueError` when a filter may take too long; the bytes are the library's."""
+def check_cost(serialized: bytes) -> list[str]:
+    """The patterns of a filter, from what the library serializes.
+
+    Errors: `ValueError` when the filter may take too long.
+    """
     any_message, checked = _messages()
     expression = checked.FromString(any_message.FromString(serialized).value).expr
     reader = _Reader()
@@ -58,6 +61,7 @@ def check_cost(serialized: bytes) -> None:
             f"costs too much: {reader.points} points of {BUDGET}. Comparing two values of the "
             f"event costs {_COMPARE}, `in` {_SEARCH}, `matches` {_MATCH} or {_MATCH_LARGE}"
         )
+    return reader.patterns
 
 
 class _Reader:
@@ -65,6 +69,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.points = 0
+        self.patterns: list[str] = []
         self._rounds: list[int | None] = []  # of each loop around; None for one over the event
         self._nodes = 0
 
@@ -108,10 +113,11 @@ class _Reader:
         elif name == "contains":
             self._charge(name, whole, _FIND if sizes[-1].wholes else _TOUCH)
         elif name == "matches":
-            large = _check_pattern(parts[-1])
+            pattern = _pattern_of(parts[-1])
+            self.patterns.append(pattern)
             if self._rounds:
                 raise ValueError("costs too much: `matches` within all, exists or exists_one")
-            self._charge(name, whole, _MATCH_LARGE if large else _MATCH)
+            self._charge(name, whole, _MATCH_LARGE if _LARGE_CLASS.search(pattern) else _MATCH)
         elif name == "_[_]":
             self._charge(name, sizes[-1], _TOUCH)
             return sizes[0]
@@ -179,11 +185,11 @@ def _shown(name: str) -> str:
     return _NAMES.get(name, name.strip("_@"))
 
 
-def _check_pattern(pattern: Any) -> bool:
-    """Whether a pattern has large classes. Errors: `ValueError` when it is no good pattern."""
+def _pattern_of(pattern: Any) -> str:
+    """The text of a pattern. Errors: `ValueError` when it is not known yet, or costs too much."""
     if pattern.WhichOneof("kind") != "constant":
         raise ValueError("`matches` needs its pattern as text in quotes: another may cost too much")
-    text = pattern.constant.string_value
+    text: str = pattern.constant.string_value
     if len(text) > MOST_PATTERN:
         raise ValueError(f"a pattern of `matches` has {MOST_PATTERN} characters at most")
     if (steps := _steps(text)) > MOST_STEPS:
@@ -191,7 +197,7 @@ def _check_pattern(pattern: Any) -> bool:
             f"a pattern of `matches` has {MOST_STEPS} steps at most, and this has {steps}: "
             "{n,m} repeats what stands before it, and \\p counts as 20"
         )
-    return bool(_LARGE_CLASS.search(text))
+    return text
 
 
 def _steps(pattern: str) -> int:

@@ -95,8 +95,23 @@ def compile_filter(text: str) -> Filter:
     kind = expression.return_type().name()
     if kind not in ("BOOL", "DYN"):
         raise ValueError(f"gives {kind.lower()}, and a filter gives true or false")
-    check_cost(expression.serialize())
+    for pattern in check_cost(expression.serialize()):
+        _check_pattern(pattern)
     return Filter(text, expression)
+
+
+def _check_pattern(pattern: str) -> None:
+    """Errors: `ValueError` when it is no regular expression: no event needs to find that out."""
+    try:
+        _matching().matches(Seen(CloudEvent(id=pattern, source="", type="")))
+    except FilterFailed as error:
+        raise ValueError(f"the pattern {pattern[:60]!r} of `matches`: {error}") from None
+
+
+@cache
+def _matching() -> Filter:
+    text = "''.matches(id)"
+    return Filter(text, _environment().compile(text))
 
 
 @cache

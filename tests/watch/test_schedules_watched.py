@@ -68,6 +68,18 @@ async def test_a_paused_schedule_comes_back_paused(watched: Watched) -> None:
     assert "paused by ann" in (state.note or "")
 
 
+async def test_the_schedule_of_a_task_of_events_is_made_again(watched: Watched) -> None:
+    """Nothing of it is ever due, and it is what people see and pause; nothing else is found."""
+    task = await watched.register(triggers=[{"event": "order.created"}])
+    now = just_now()
+    assert own(await look(watched.watch(), now, now + timedelta(minutes=1)), task) == []
+    await watched.deleted(task)
+    tick = await look(watched.watch(), now, now)
+    assert own(tick, task) == ["its schedule was deleted in Temporal, and is made again"]
+    assert await watched.schedule(task).describe()
+    assert await watched.runs_of(task) == []
+
+
 async def test_a_deleted_task_does_not_come_back(watched: Watched) -> None:
     """The registry forgets first: the watch makes nothing again that was deleted on purpose."""
     task = await watched.register()
