@@ -1,0 +1,1 @@
+"""The product with payload encryption on: everything works, and nothing shows."""
