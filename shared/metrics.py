@@ -188,6 +188,8 @@ class EventIntakeMetrics:
     """Events that came in, by whatever door, and what became of them."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self.registry = registry
+
         def counter(name: str, text: str) -> Counter:
             return Counter(f"task_events_in_{name}_total", text, registry=registry)
 

@@ -87,9 +87,10 @@ class Rates:
         over = len(own) + known.others - most
         if over < 0:
             return None
-        if over >= len(own):  # when the others started theirs is not known
-            return math.ceil(WINDOW / most)
-        return max(1, math.ceil(next(islice(own.values(), over, None)) + WINDOW - now))
+        waits = [WINDOW / most] if known.others else []  # when those were started is not known
+        if over < len(own):
+            waits.append(next(islice(own.values(), over, None)) + WINDOW - now)
+        return max(1, math.ceil(min(waits)))
 
     async def _count(self, client: Client, known: _Known, rule: Rule) -> None:
         """How many of the task's runs are of other processes."""

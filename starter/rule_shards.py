@@ -24,6 +24,9 @@ class RuleShard:
     limited: bool
 
 
+NOTHING = RuleShard(0, {}, {}, limited=False)
+
+
 def built(
     shards: dict[str, RuleShard], before: RuleIndex, read: dict[str, Snapshot]
 ) -> tuple[dict[str, RuleShard], RuleIndex]:
@@ -33,9 +36,11 @@ def built(
     """
     changed = False
     for workflow_id, snapshot in read.items():
-        old = shards.get(workflow_id)
-        shards[workflow_id] = new = _decoded(workflow_id, snapshot, old)
-        changed |= old is None or (old.sources, old.limited) != (new.sources, new.limited)
+        old = shards.pop(workflow_id, NOTHING)
+        new = _decoded(workflow_id, snapshot, old)
+        changed |= (old.sources, old.limited) != (new.sources, new.limited)
+        if snapshot.version:  # else there is no such registry
+            shards[workflow_id] = new
     if not changed:
         return shards, before
     index = RuleIndex.of(_sources(shards))
@@ -51,12 +56,12 @@ def _sources(shards: dict[str, RuleShard]) -> Iterator[RuleSource]:
             yield replace(source, limited=is_limited) if is_limited else source
 
 
-def _decoded(workflow_id: str, snapshot: Snapshot, before: RuleShard | None) -> RuleShard:
+def _decoded(workflow_id: str, snapshot: Snapshot, before: RuleShard) -> RuleShard:
     """The tasks of a shard that events run; those that are as before are not read again."""
     sources: dict[str, RuleSource] = {}
     for task_id, entry in snapshot.entries.items():
-        known = before.entries.get(task_id) if before else None
-        if before and known and known.task == entry.task:
+        known = before.entries.get(task_id)
+        if known and known.task == entry.task:
             source = before.sources.get(task_id)
         else:
             source = _source_of(tenant_of(workflow_id), task_id, entry)

@@ -18,7 +18,7 @@ from temporalio.service import RPCError
 
 from domain.attributes import REGISTRY, VERSION_MEMO
 from domain.ids import parse_registry_id, registry_id
-from domain.registry import Snapshot, shard_of
+from domain.registry import LIMITS_SHARD, Snapshot, shard_of
 from domain.rules import RuleIndex
 from shared.calls import AT_ONCE, at_once
 from shared.errors import TaskflowError, TemporalUnreachable
@@ -113,7 +113,7 @@ class Rules:
         async with self._looking:
             look = _Look()
             try:
-                named = sorted({_shard_id(key) for key in keys})
+                named = sorted({shard for key in keys for shard in _shards_of(key)})
                 changed = named or await self._listed()
                 # In parts, for each of which the client has its patience.
                 for begin in range(0, len(changed), AT_ONCE):
@@ -209,5 +209,6 @@ class _Look:
             self.snapshots[workflow_id] = snapshot
 
 
-def _shard_id(key: Key) -> str:
-    return registry_id(key[0], shard_of(key[1]))
+def _shards_of(key: Key) -> tuple[str, str]:
+    """The registry of a task, and that of its tenant's limits."""
+    return registry_id(key[0], shard_of(key[1])), registry_id(key[0], LIMITS_SHARD)

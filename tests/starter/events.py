@@ -31,7 +31,7 @@ class EventTenant:
 
     def rules(self) -> Rules:
         """What one process knows."""
-        return Rules(self._client, self.queue)
+        return Rules(self.client_of, self.queue)
 
     def task(self, task_id: str, *more: dict[str, Any], **trigger: Any) -> Task:
         """A task that `order.created` runs; `trigger` are more fields of that rule."""
@@ -67,7 +67,8 @@ class EventTenant:
         await write_limits(self.client, self.tenant_id, limits, task_queue=self.queue)
 
     @asynccontextmanager
-    async def _client(self) -> AsyncIterator[Client]:
+    async def client_of(self) -> AsyncIterator[Client]:
+        """The client as a process has it."""
         self.asked += 1
         if self.down:
             raise TemporalUnreachable("Temporal is down")

@@ -62,6 +62,18 @@ async def test_a_process_learns_of_every_change_by_itself(
     assert rules.stale() is None
 
 
+async def _listed(events: EventTenant) -> Rules:
+    """Rules that know the tenant's task: Temporal's list, which lags, shows it by then."""
+    rules = events.rules()
+
+    async def known() -> bool:
+        await rules.refresh_now()
+        return bool(_matched(rules, events.tenant_id))
+
+    await eventually_async(known)
+    return rules
+
+
 async def _so(value: bool) -> bool:
     return value
 
@@ -80,6 +92,7 @@ async def test_what_this_process_registered_is_known_at_once(events: EventTenant
 async def test_a_first_event_waits_for_the_rules_once_with_all_others(events: EventTenant) -> None:
     """Whatever comes before the first look is answered by it, and by no look of its own."""
     await events.register("a")
+    await _listed(events)
     rules, asked = events.rules(), events.asked
     assert not rules.ready
     assert await rules.problem()
@@ -92,8 +105,7 @@ async def test_a_first_event_waits_for_the_rules_once_with_all_others(events: Ev
 async def test_known_rules_outlive_an_outage(events: EventTenant) -> None:
     """Temporal is down: the rules are as before, their age says how old they are."""
     await events.register("a")
-    rules = events.rules()
-    await rules.refresh_now()
+    rules = await _listed(events)
     events.down = True
     with pytest.raises(TemporalUnreachable):
         await rules.refresh_now()
