@@ -91,7 +91,7 @@ def schedule_of(task: Task, weight: float, circumstances: Circumstances) -> Sche
         id=run_id_prefix(task.tenant_id, task.task_id),
         task_queue=circumstances.task_queue,
         memo={STAGGER_MEMO: int(stagger.total_seconds())} if stagger else None,
-        typed_search_attributes=run_attributes(task, _KINDS[type(task.triggers[0])]),
+        typed_search_attributes=run_attributes(task, _kind_of_schedule(task)),
         static_summary=summary_of(task),
         static_details=details_of(task),
         priority=priority_of(task, weight),
@@ -107,6 +107,12 @@ def schedule_of(task: Task, weight: float, circumstances: Circumstances) -> Sche
         ),
         state=ScheduleState(),
     )
+
+
+def _kind_of_schedule(task: Task) -> TriggerKind:
+    """What a run is found by until it says itself what it is: a schedule starts none of events."""
+    kinds = [_KINDS[type(trigger)] for trigger in task.triggers]
+    return next((kind for kind in kinds if kind is not TriggerKind.EVENT), TriggerKind.EVENT)
 
 
 def priority_of(task: Task, weight: float) -> Priority:

@@ -128,12 +128,22 @@ async def test_a_registered_task_is_exact_through_the_next_two_clock_changes(
         assert theirs == list(task_times(task, after=after, until=until))
 
 
+def test_a_run_of_a_clock_is_never_taken_for_one_of_an_event() -> None:
+    """Whatever stands first among the triggers: what a schedule starts is no event's."""
+    task = make_task(triggers=[{"event": "order.created"}, {"every": "10m"}])
+    made = schedule_of(task, 1.0, Circumstances("q", datetime.now(UTC)))
+    assert isinstance(made.action, ScheduleActionStartWorkflow)
+    pairs = {pair.key.name: pair.value for pair in made.action.typed_search_attributes}
+    assert pairs["TriggerKind"] == "interval"
+
+
 @pytest.mark.parametrize("stagger", ["0s", "5m"])
 async def test_a_list_tells_triggers_without_reading_each_schedule(
     temporal: Client, tenant: str, stagger: str
 ) -> None:
-    """Cron text, zone, interval and instant come back from the list as they were written."""
+    """Cron text, zone, interval, instant and event come back from the list as they were written."""
     triggers = [
+        {"event": "order.created", "filter": "data.amount > 1", "debounce": "30s"},
         {"cron": "30 4 1,15 * 5", "timezone": "Asia/Tokyo"},
         {"every": "15m", "offset": "5m"},
         {"at": "2032-02-29T12:00:30+08:00"},
