@@ -213,46 +213,48 @@ class _Reporting:
             self._standing[key].append((scheduled, last, fate))
 
     async def _settle(self, absent: list[FireKey]) -> None:
-        """Fires that no listed run is of."""
-        unknown: list[FireKey] = []
-        for key, at in absent:
-            if fate := self._recorded(key, at):
-                self._report.levels[key].fire(fate)
-            elif not self._is_registering(key, at):
-                unknown.append((key, at))
-        room = max(0, MOST_ASKED - self._asked)
-        self._asked += len(unknown[:room])
-        await at_once(unknown[:room], self._ask)
-        for fire in unknown[room:]:
-            self._lose(fire)
+        """Fires that no listed run is of.
 
-    async def _ask(self, fire: FireKey) -> None:
-        """A blackout may have put its run off, and Temporal's list lags behind its truth."""
-        handle = self._client.get_workflow_handle(scheduled_run_id(*fire[0], fire[1]))
-        try:
-            view = await view_of(await handle.describe())
-        except RPCError as error:
-            if not is_missing(error):
-                raise
-            view = None
-        if view:
-            self._count(fire[0], view)
-        else:
-            self._lose(fire)
+        A blackout may have put a run off, and Temporal's list lags behind its truth: some are asked
+        for, and among them may be the records that stand for others.
+        """
+        unknown = [fire for fire in absent if not self._told(fire)]
+        room = MOST_ASKED - self._asked
+        asked, rest = unknown[:room], unknown[room:]
+        self._asked += len(asked)
+        found: set[FireKey] = set()
+
+        async def ask(fire: FireKey) -> None:
+            handle = self._client.get_workflow_handle(scheduled_run_id(*fire[0], fire[1]))
+            try:
+                view = await view_of(await handle.describe())
+            except RPCError as error:
+                if not is_missing(error):
+                    raise
+                return
+            if view:
+                self._count(fire[0], view)
+                found.add(fire)
+
+        await at_once(asked, ask)
+        for fire in (*asked, *rest):
+            if fire not in found and not self._told(fire):
+                self._lose(fire)
+
+    def _told(self, fire: FireKey) -> bool:
+        """Count a fire that the record of an earlier one stands for, or that never was to be."""
+        key, at = fire
+        fates = (fate for first, last, fate in self._standing[key] if first < at <= last)
+        if fate := next(fates, None):
+            self._report.levels[key].fire(fate)
+            return True
+        return any(span.since < at <= span.since + REGISTERING for span in self._spans[key])
 
     def _lose(self, fire: FireKey) -> None:
         key, at = fire
         waits = self._now - at < WATCHED_WITHIN + self._most_jitter
         self._report.levels[key].fire(Fate.WAITING if waits else Fate.MISSED)
         self._lost += not waits
-
-    def _recorded(self, key: Key, at: datetime) -> Fate | None:
-        """What the record of an earlier fire says of this one."""
-        found = (fate for first, last, fate in self._standing[key] if first < at <= last)
-        return next(found, None)
-
-    def _is_registering(self, key: Key, at: datetime) -> bool:
-        return any(span.since < at <= span.since + REGISTERING for span in self._spans[key])
 
 
 def _scheduled(view: RunView) -> datetime | None:

@@ -1,0 +1,271 @@
+"""The SLA report against a past of which everything is known: which fires were due, what ran."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from temporalio.client import Client
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+)
+
+from domain.attributes import REASON_MEMO, REGISTRY, TASK_RUN
+from domain.ids import event_run_id, manual_run_id, registry_id, scheduled_run_id
+from domain.registry import Put, Snapshot, shard_of
+from domain.run import ManualFire, TaskRunInput, TriggerKind
+from domain.sla import SlaStatus
+from domain.states import RunState
+from domain.task import Task
+from shared.registry import put_of, watch_queue
+from shared.schedules import run_attributes
+from starter import sla_report
+from starter.sla_report import SlaReport, make_report
+from tests.conftest import task_of
+from tests.starter.harness import Cli, eventually_async
+from tests.starter.limits import Limits
+from workflows import attributes as sa
+
+MINUTE = timedelta(minutes=1)
+SECOND = timedelta(seconds=1)
+
+
+class Past:
+    """A tenant whose tasks were registered some time ago, and runs as Temporal would list them."""
+
+    def __init__(self, client: Client, queue: str, tenant_id: str) -> None:
+        self.client = client
+        self.queue = queue
+        self.tenant_id = tenant_id
+        self.now = datetime.now(UTC)
+        # Nothing of a task is due at a whole ten minutes that is not asked for.
+        self.start = self.now.replace(minute=0, second=0, microsecond=0) - 3 * 60 * MINUTE
+        self._runs = 0
+
+    async def task(self, task_id: str, **fields: Any) -> Task:
+        """A task that fires every ten minutes since `start`."""
+        said = {"triggers": [{"every": "10m"}], **fields}
+        task = task_of(tenant_id=self.tenant_id, task_id=task_id, **said)
+        put = put_of(task, weight=1.0, digest="d", task_queue=self.queue)[1]
+        await self.client.start_workflow(
+            REGISTRY,
+            Snapshot(),
+            id=registry_id(self.tenant_id, shard_of(task_id)),
+            task_queue=watch_queue(self.queue),
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            start_signal="put",
+            start_signal_args=[Put(at=self.start - MINUTE, tasks=[put])],
+        )
+        return task
+
+    def at(self, number: int) -> datetime:
+        """The fire of this number, from 0."""
+        return self.start + number * 10 * MINUTE
+
+    async def ran(self, task: Task, number: int, late: timedelta, **shown: Any) -> None:
+        """The run of a fire began so late; `shown`: its attributes, by name."""
+        at = self.at(number)
+        run_id = scheduled_run_id(task.tenant_id, task.task_id, at)
+        shown = {"ACTUAL_START": at + late, "TRIGGER_TIME": at, **shown}
+        await self.run(task, run_id, TriggerKind.INTERVAL, **shown)
+
+    async def run(
+        self, task: Task, run_id: str, kind: TriggerKind, *, reason: str = "", **shown: Any
+    ) -> None:
+        """A run that shows these attributes; no worker ever takes it up."""
+        values = {"TASK_STATUS": RunState.SUCCESS, **shown}
+        pairs = [SearchAttributePair(getattr(sa, key), value) for key, value in values.items()]
+        known = [pair for pair in run_attributes(task, kind) if pair.key != sa.TASK_STATUS]
+        await self.client.start_workflow(
+            TASK_RUN,
+            TaskRunInput(task=task, manual=ManualFire(at=self.now)),
+            id=run_id,
+            task_queue=f"{self.queue}-nobody",
+            search_attributes=TypedSearchAttributes([*known, *pairs]),
+            memo={REASON_MEMO: reason} if reason else None,
+        )
+        self._runs += 1
+
+    async def report(self, first: int = 0, last: int = 5, **options: Any) -> SlaReport:
+        """Of the fires with these numbers, once Temporal lists all runs."""
+
+        async def listed() -> bool:
+            count = await self.client.count_workflows(
+                f"WorkflowType = '{TASK_RUN}' AND TenantId = '{self.tenant_id}'"
+            )
+            return count.count == self._runs
+
+        await eventually_async(listed)
+        return await make_report(
+            self.client,
+            self.tenant_id,
+            self.at(first) - SECOND,
+            self.at(last) + SECOND,
+            options.pop("now", self.now),
+            task_queue=self.queue,
+        )
+
+
+@pytest.fixture
+def past(temporal: Client, limits: Limits, tenant: str) -> Past:
+    """The test's own tenant; a worker keeps its registries."""
+    return Past(temporal, limits.queue, tenant)
+
+
+def row(report: SlaReport, task_id: str, names: Sequence[str]) -> list[Any]:
+    """Some columns of one task."""
+    (found,) = (r for r in report.as_json()["rows"] if r["task_id"] == task_id)
+    return [found[name] for name in names]
+
+
+async def test_every_fire_is_counted_by_how_it_went(past: Past, tenant: str) -> None:
+    """On time, late, skipped and missed; what ran, failed and was tried again; and the totals."""
+    task = await past.task("mixed", jitter="30s")
+    other = await past.task("other")
+    await past.ran(task, 0, 1 * SECOND, RETRY_COUNT=2)
+    # Jitter put it off: it was due when it began.
+    await past.ran(task, 1, 31 * SECOND, TRIGGER_TIME=past.at(1) + 29 * SECOND)
+    await past.ran(
+        task, 2, 61 * SECOND, TASK_STATUS=RunState.FAILED, SLA_STATUS=SlaStatus.START_BREACHED
+    )
+    skipped = scheduled_run_id(tenant, "mixed", past.at(3))
+    await past.run(task, skipped, TriggerKind.INTERVAL, TASK_STATUS=RunState.SKIPPED)
+    missed = scheduled_run_id(tenant, "mixed", past.at(4))
+    await past.run(task, missed, TriggerKind.INTERVAL, TASK_STATUS=RunState.MISSED)
+    by_hand = manual_run_id(tenant, "mixed", "1")
+    shown: dict[str, Any] = {
+        "TRIGGER_TIME": past.at(4),
+        "ACTUAL_START": past.at(4),
+        "RETRY_COUNT": 1,
+    }
+    await past.run(task, by_hand, TriggerKind.MANUAL, **shown)
+    for number in range(6):
+        await past.ran(other, number, number * SECOND)
+
+    report = await past.report()
+
+    counts = ("due", "on_time", "late", "skipped", "missed", "waiting", "runs")
+    assert row(report, "mixed", counts) == [6, 2, 1, 1, 2, 0, 4]
+    # The last fire has neither a run nor a record, which somebody must hear of.
+    assert any("neither a run nor a record" in text for text in report.warnings)
+    rates = ("on_time_rate", "success_rate", "retries", "breaches")
+    assert row(report, "mixed", rates) == [0.4, 0.75, 3, 1]
+    assert row(report, "mixed", ("p50_latency_s", "p99_latency_s")) == [2.0, 61.0]
+    assert row(report, "other", ("due", "on_time", "p50_latency_s")) == [6, 6, 2.0]
+    totals = report.as_json()["totals"]
+    assert (totals["due"], totals["on_time"], totals["runs"]) == (12, 8, 10)
+    assert totals["on_time_rate"] == round(8 / 11, 6)
+
+
+async def test_one_record_may_stand_for_many_fires(past: Past, tenant: str) -> None:
+    """After a long outage the last record counts the rest: those are missed, and none is lost."""
+    task = await past.task("down")
+    reason = f"no run was made; 3 more until {past.at(3):%Y-%m-%d %H:%M:%S UTC}"
+    record = scheduled_run_id(tenant, "down", past.at(0))
+    await past.run(task, record, TriggerKind.INTERVAL, TASK_STATUS=RunState.MISSED, reason=reason)
+    await past.ran(task, 4, SECOND)
+    await past.ran(task, 5, SECOND)
+
+    report = await past.report()
+
+    counts = ("due", "missed", "on_time", "on_time_rate")
+    assert row(report, "down", counts) == [6, 4, 2, 0.333333]
+    assert report.warnings == []
+
+
+async def test_pieces_of_a_long_report_add_up(past: Past, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few fires are held at once, none is counted twice and none is forgotten."""
+    tasks = [await past.task(f"t{number}", jitter="20s") for number in range(3)]
+    for task in tasks:
+        for number in range(5):
+            await past.ran(task, number, number * SECOND)
+    whole = await past.report()
+
+    monkeypatch.setattr(sla_report, "MOST_FIRES", 4)
+    pieces = await past.report()
+
+    assert pieces.as_json() == whole.as_json()
+    assert whole.totals().due == 18
+
+
+async def test_what_is_not_over_is_neither_late_nor_missed(past: Past) -> None:
+    """A fire of a moment ago waits for its run, or for the watch."""
+    task = await past.task("young")
+    at = past.at(5)
+    await past.ran(task, 4, SECOND)
+
+    soon = await past.report(4, 5, now=at + 20 * SECOND)
+    later = await past.report(4, 5, now=at + 10 * MINUTE)
+
+    assert row(soon, "young", ("due", "waiting", "missed", "on_time_rate")) == [2, 1, 0, 1.0]
+    assert row(later, "young", ("due", "waiting", "missed", "on_time_rate")) == [2, 0, 1, 0.5]
+
+
+async def test_a_run_of_a_task_that_is_gone_and_one_of_an_event_were_due(
+    past: Past, tenant: str
+) -> None:
+    """What ran counts, whether its task is registered still or fires by no clock."""
+    gone = task_of(tenant_id=tenant, task_id="gone")
+    await past.ran(gone, 1, 70 * SECOND)
+    shown: dict[str, Any] = {"TRIGGER_TIME": past.at(2), "ACTUAL_START": past.at(2) + SECOND}
+    run_id = event_run_id(tenant, "gone", "/shop", "1")
+    await past.run(gone, run_id, TriggerKind.EVENT, **shown)
+
+    report = await past.report()
+
+    assert row(report, "gone", ("due", "on_time", "late")) == [2, 1, 1]
+    assert report.warnings == []
+
+
+async def test_a_run_that_a_blackout_put_off_counts_from_then(past: Past, tenant: str) -> None:
+    """It is found by its id, however far its time was moved from what its schedule said."""
+    task = await past.task("put-off")
+    shown: dict[str, Any] = {"TRIGGER_TIME": past.at(9), "ACTUAL_START": past.at(9) + 2 * SECOND}
+    for number in range(6):
+        if number != 2:
+            await past.ran(task, number, SECOND)
+    await past.run(
+        task, scheduled_run_id(tenant, "put-off", past.at(2)), TriggerKind.INTERVAL, **shown
+    )
+
+    report = await past.report()
+
+    assert row(report, "put-off", ("due", "on_time", "p99_latency_s")) == [6, 6, 2.0]
+
+
+async def test_without_a_worker_what_ran_is_still_told(past: Past, tenant: str) -> None:
+    """Fires that no run came of are unknown then, and the report says so."""
+    task = task_of(tenant_id=tenant, task_id="t")
+    await past.ran(task, 0, SECOND)
+    await past.report()  # until it is listed
+
+    window = (past.at(0) - SECOND, past.at(1), past.now)
+    report = await make_report(past.client, tenant, *window, task_queue="no-registry-is-here")
+
+    assert row(report, "t", ("due", "on_time")) == [1, 1]
+    long_ago = past.now - timedelta(days=80)
+    old = await make_report(past.client, tenant, long_ago, *window[1:], task_queue=past.queue)
+    assert any("the report begins at" in text for text in old.warnings)
+
+
+async def test_the_command_tells_it_in_a_table_and_refuses_times_that_are_none(
+    past: Past, cli: Cli, tenant: str
+) -> None:
+    """What is asked for wrongly is exit code 2; the table fits 100 columns."""
+    task = await past.task("shown", sla={"start_within": "1m", "finish_within": "5m"})
+    await past.ran(task, 0, SECOND)
+    await past.report()
+
+    queue = {"TASKFLOW_TASK_QUEUE": past.queue}
+    window = ("--since", past.at(-1).isoformat(), "--until", past.at(0).isoformat())
+    table = await asyncio.to_thread(cli.run, "sla-report", *window, **queue)
+    wrong = cli.run("sla-report", "--since", "1h", "--until", "2h", "--json", **queue)
+
+    assert (table.code, table.err) == (0, "")
+    assert f"{tenant}/shown" in table.out
+    assert "100 %" in table.out
+    assert max(len(line) for line in table.out.splitlines()) <= 100
+    assert (wrong.code, wrong.document["errors"][0]["path"]) == (2, "since")
