@@ -20,6 +20,8 @@ RECONNECT_SECONDS = 1.0
 """Between two attempts to reach NATS."""
 REPEATED_SECONDS = 60.0
 """After so long the same trouble is told again."""
+PING_SECONDS = 20
+"""Between two questions whether NATS is there still; two without an answer end the connection."""
 _SCHEMES = ("nats", "tls", "ws", "wss")
 
 
@@ -87,6 +89,7 @@ async def connect(settings: Settings, story: Story, stop: asyncio.Event) -> Clie
             reconnected_cb=story.back,
             connect_timeout=CONNECT_SECONDS,
             reconnect_time_wait=RECONNECT_SECONDS,
+            ping_interval=PING_SECONDS,
             max_reconnect_attempts=-1,
             **options,
         )

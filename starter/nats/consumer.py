@@ -27,6 +27,8 @@ AT_ONCE = 32
 """Messages under way at once in one process."""
 GRACE = 8.0
 """Seconds for those under way when the process is to stop."""
+FAREWELL = 2.0
+"""Seconds for NATS to hear that nothing more is wanted; it may be frozen."""
 LONGEST_OUTAGE_DELAY = 60
 LONGEST_FAILURE_DELAY = 600
 """Seconds after which at most a message comes again."""
@@ -114,9 +116,10 @@ class Consumer:
 
     async def _end(self) -> None:
         """End what is under way; give back what is not, for others to have at once."""
-        with suppress(NatsError):
-            for message in await self.pull.close():
-                await self._give_back(message, "stopping", 0)
+        with suppress(NatsError, TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                for message in await self.pull.close():
+                    await self._give_back(message, "stopping", 0)
         if not self._under_way:
             return
         await asyncio.wait(self._under_way, timeout=GRACE)

@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from shared.errors import Refused
 from shared.settings import Settings
 from starter.nats.connecting import Story, connect, shown
-from starter.nats.consumer import Consumer, Take
+from starter.nats.consumer import FAREWELL, Consumer, Take
 from starter.nats.metrics import NatsMetrics
 from starter.nats.parking import Parking
 from starter.nats.pulling import Pull, PullBroken
@@ -74,7 +74,8 @@ class NatsProcess:
             await self._consume(connection, story, stop)
         finally:
             with contextlib.suppress(NatsError, OSError):
-                await connection.close()
+                async with asyncio.timeout(FAREWELL):
+                    await connection.close()
 
     async def _consume(self, connection: Client, story: Story, stop: asyncio.Event) -> None:
         settings = self._settings

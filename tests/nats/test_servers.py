@@ -1,6 +1,7 @@
 """NATS that goes away and comes back, that lets nobody in, and processes that share the work."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,25 @@ async def test_a_server_that_is_killed_and_comes_back_is_found_again(
         await place.publish(event(id="after"))
         await eventually_async(lambda: _settled(place, recorder, {"across", "after"}))
         assert process.count("started") == len(recorder.taken)
+
+
+async def test_a_process_stops_while_nats_is_away_before_it_came_and_after(
+    own: tuple[NatsServer, Place],
+) -> None:
+    """Whoever stops it does not have to mend NATS first."""
+    server, place = own
+    recorder = Recorder()
+    async with consuming(place, recorder.take) as process:
+        await place.publish(event())
+        await eventually_async(lambda: _settled(place, recorder, {"1"}))
+        server.kill()
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        await process.end()
+    async with consuming(place, recorder.take) as process:
+        await asyncio.sleep(0.2)
+        await process.end()
+    assert time.monotonic() - began < 3
 
 
 async def test_processes_with_the_same_durable_share_the_work(place: Place) -> None:

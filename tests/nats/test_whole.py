@@ -22,7 +22,7 @@ from domain.ids import event_run_id
 from domain.policy import Policy
 from domain.run import TaskRunInput
 from shared.settings import Settings
-from starter import rates
+from starter import rates, rules
 from starter.api.link import TemporalLink
 from starter.dev.ports import Wanted, settle
 from starter.nats import __main__ as command
@@ -86,8 +86,8 @@ async def joined(place: Place, address: str) -> AsyncIterator[Consuming]:
         return await Client.connect(address, data_converter=pydantic_data_converter)
 
     link = TemporalLink(2.0, reach)
-    rules = Rules(link.client, place.settings.task_queue)
-    async with rules.live(), consuming(place, taking(link.client, rules)) as consumer:
+    known = Rules(link.client, place.settings.task_queue)
+    async with known.live(), consuming(place, taking(link.client, known)) as consumer:
         yield consumer
     await link.close()
 
@@ -141,9 +141,10 @@ async def test_processes_share_events_and_each_has_one_run(mine: Place, temporal
 
 
 async def test_an_outage_of_temporal_for_some_seconds_loses_no_event(
-    mine: Place, temporal: Client
+    mine: Place, temporal: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What comes meanwhile waits at NATS."""
+    """What comes meanwhile waits at NATS; also what no task is known to want, by old rules."""
+    monkeypatch.setattr(rules, "OLD", 0.5)
     async with (
         proxy_to(temporal.service_client.config.target_host) as proxy,
         joined(mine, proxy.address) as consumer,
@@ -151,14 +152,16 @@ async def test_an_outage_of_temporal_for_some_seconds_loses_no_event(
         await mine.publish(event(id="before", data={"amount": 101}))
         await eventually_async(lambda: _counted(mine, 1))
         proxy.cut()
+        await asyncio.sleep(1)
+        await mine.publish(event(id="small", data={"amount": 5}))
         for number in range(5):
             await mine.publish(event(id=f"e{number}", data={"amount": 101}))
         await asyncio.sleep(3)
-        assert consumer.count("started") == 1
+        assert (consumer.count("started"), consumer.count("unmatched")) == (1, 0)
         assert consumer.count("naks", reason="unreachable") >= 1
         await proxy.mend()
-        await eventually_async(lambda: _counted(mine, 6), within=40)
-        assert consumer.count("started") == 6
+        await eventually_async(lambda: _counted(mine, 7), within=40)
+        assert (consumer.count("started"), consumer.count("unmatched")) == (6, 1)
 
 
 async def test_a_rule_that_had_enough_starts_the_rest_later(
