@@ -19,7 +19,7 @@ from starter.api.app import create_app
 from starter.api.context import Context, context_with
 from starter.authentication import authenticator_of
 
-logger = structlog.get_logger(__name__)
+logger = structlog.get_logger("starter.api")
 
 GRACE = 4  # seconds for open requests, less than the patience of whoever stops us
 

@@ -5,7 +5,14 @@ from typing import Any
 from fastapi import Request
 
 from domain.cloud_event import BATCH, STRUCTURED
-from domain.events_in import CloudEvent, parse_batch, parse_binary, parse_structured
+from domain.events_in import (
+    MAX_BATCH,
+    MAX_TYPE,
+    CloudEvent,
+    parse_batch,
+    parse_binary,
+    parse_structured,
+)
 from domain.events_out import EXECUTION_UPDATED
 from domain.executions import ExecutionReport
 from domain.problems import InvalidInput, Problem
@@ -32,24 +39,36 @@ _EVENT = {
     "time": "2026-11-23T02:00:00Z",
     "data": {"amount": 120},
 }
-_TEXT = {"type": "string", "minLength": 1}
+_TEXT = {"type": "string", "minLength": 1, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$"}
 _SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["specversion", "id", "source", "type"],
     "properties": {
         "specversion": {"const": "1.0"},
         "id": _TEXT,
-        "source": _TEXT,
-        "type": _TEXT,
+        "source": {**_TEXT, "format": "uri-reference"},
+        "type": {**_TEXT, "maxLength": MAX_TYPE},
+        "subject": _TEXT,
         "time": {"type": "string", "format": "date-time"},
-        "data": {},
+        "datacontenttype": {**_TEXT, "description": "A media type; JSON if left out"},
+        "dataschema": {"type": "string", "format": "uri"},
+        "data": {"description": "Any JSON; text, when `datacontenttype` says so"},
+        "data_base64": {"type": "string", "format": "byte", "description": "Instead of `data`"},
+    },
+    "propertyNames": {"pattern": "^([a-z0-9]{1,64}|data_base64)$"},
+    "additionalProperties": {
+        "anyOf": [
+            _TEXT,
+            {"type": "boolean"},
+            {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
+        ]
     },
 }
 _ONE = {"anyOf": [_SCHEMA, reports.SCHEMA]}
 DOCUMENTED = body(
     (STRUCTURED, _ONE, _EVENT),
     (JSON, _ONE, reports.EXAMPLE),
-    (BATCH, {"type": "array", "items": _SCHEMA, "maxItems": 100}, [_EVENT]),
+    (BATCH, {"type": "array", "items": _SCHEMA, "maxItems": MAX_BATCH}, [_EVENT]),
 )
 
 

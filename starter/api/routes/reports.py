@@ -14,6 +14,7 @@ from starter import executions
 from starter.api.audit import Audit
 from starter.api.bodies import as_model, read_bytes
 from starter.api.context import Context
+from starter.api.schemas import inlined
 from starter.callers import Unauthenticated
 
 REPORT_BYTES = 320 * 1024
@@ -41,7 +42,7 @@ SCHEMA: dict[str, Any] = {
     "required": ["type", "data"],
     "properties": {
         "type": {"const": EXECUTION_UPDATED},
-        "data": ExecutionReport.model_json_schema(),
+        "data": inlined(ExecutionReport),
     },
 }
 
