@@ -17,11 +17,15 @@
 - `testing`: a scheduler in a test.
 """
 
-from pluginkit.answers import PluginError
-from pluginkit.call import Call
-from pluginkit.plugin import Plugin
-from pluginkit.sqlite_store import SqliteStore
-from pluginkit.stores import MemoryStore, Store, StoreError
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pluginkit.answers import PluginError
+    from pluginkit.call import Call
+    from pluginkit.plugin import Plugin
+    from pluginkit.sqlite_store import SqliteStore
+    from pluginkit.stores import MemoryStore, Store, StoreError
 
 __all__ = [
     "Call",
@@ -32,3 +36,20 @@ __all__ = [
     "Store",
     "StoreError",
 ]
+
+_HOMES = {
+    "Call": "call",
+    "MemoryStore": "stores",
+    "Plugin": "plugin",
+    "PluginError": "answers",
+    "SqliteStore": "sqlite_store",
+    "Store": "stores",
+    "StoreError": "stores",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Loads what is asked for: who needs only the rules does not wait for an HTTP client."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

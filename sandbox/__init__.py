@@ -11,6 +11,9 @@ Under `/control` a test says how each of them behaves (how long it takes, which 
 how) and reads back what arrived. Every delivery is written to a synced log, so that what was really
 done can be proved after any process was killed, the sandbox included.
 
+What a plugin has to do as well, it does by `pluginkit`: reading and checking calls, the rule of
+fences, answers and problems. Its faults, and the log that proves what was done, are its own.
+
 - `knobs`: how one plugin behaves, and the script language of outcomes;
 - `ledger`: what is known of every idempotency key, without I/O; `lines`: how the log tells it;
 - `reservations`: what is known of every reservation of capacity, without I/O;

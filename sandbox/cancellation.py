@@ -16,11 +16,11 @@ end at once with 200, status FAILED, `CANCELLED`, not retryable; the log says `c
 
 from starlette.types import Scope
 
+from pluginkit.problems import Problem
 from sandbox.delivery import read_headers_for, read_plugin_id
 from sandbox.endpoint import Endpoint, Sleepers, now
 from sandbox.journal import Journal
 from sandbox.lines import CANCELLED, CancelLine
-from sandbox.problems import Problem
 from sandbox.runtime import PluginRuntime
 from sandbox.wire import Exchange
 

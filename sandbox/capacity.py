@@ -26,12 +26,13 @@ from pydantic import (
 )
 from starlette.types import Scope
 
-from sandbox.delivery import Name, read_headers
+from pluginkit.problems import Problem, field_errors
+from pluginkit.requests import Name
+from sandbox.delivery import read_headers
 from sandbox.endpoint import Endpoint, Sleepers, now
 from sandbox.journal import Journal
 from sandbox.knobs import seconds_of
 from sandbox.ledger import Ledger
-from sandbox.problems import Problem, field_errors
 from sandbox.reservations import CapacityLine
 from sandbox.scripted import DONE, ServiceKnobs, fail
 from sandbox.wire import Exchange

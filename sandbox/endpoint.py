@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 from starlette.types import Receive, Scope, Send
 
+from pluginkit.problems import Problem
 from sandbox.journal import Journal, JournalError
-from sandbox.problems import Problem
 from sandbox.wire import Exchange
 
 

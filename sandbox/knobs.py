@@ -38,6 +38,8 @@ from pydantic import (
     field_validator,
 )
 
+from pluginkit.requests import PLUGIN_ID
+
 Kind = Literal[
     "ok",
     "slow",
@@ -54,7 +56,6 @@ Kind = Literal[
 ]
 
 MAX_SECONDS = 3600.0
-PLUGIN_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 _BARE = frozenset({"ok", "accept", "accept-later", "hang", "drop", "reset", "truncate", "garbage"})
 _ERROR_CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from pydantic import JsonValue
 
+from pluginkit.keys import is_stale
 from sandbox.breaches import Notifications
 from sandbox.events import Sink
 from sandbox.lines import (
@@ -58,7 +59,7 @@ class Entry:
     @property
     def stale(self) -> bool:
         """A delivery of the same key with a higher fence was seen."""
-        return self.sent["fence"] < self.memory.fence
+        return is_stale(self.sent["fence"], self.memory.fence)
 
     def line(self, event: Literal["start", "end"], at: str) -> DeliveryLine:
         """The log line of this delivery as it stands."""

@@ -15,12 +15,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, JsonValue, Validation
 from pydantic_core import from_json
 from starlette.types import Scope
 
+from pluginkit.problems import Problem, field_errors
+from pluginkit.requests import Name
 from sandbox.breaches import NotificationLine
-from sandbox.delivery import Name, read_headers_for
+from sandbox.delivery import read_headers_for
 from sandbox.endpoint import Endpoint, Sleepers, now
 from sandbox.journal import Journal
 from sandbox.ledger import Ledger
-from sandbox.problems import Problem, field_errors
 from sandbox.scripted import DONE, ServiceKnobs, fail
 from sandbox.wire import Exchange
 

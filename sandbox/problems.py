@@ -1,56 +1,10 @@
-"""Refusals as `application/problem+json` (RFC 9457), with a code and the errors by path."""
-
-import json
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from typing import Any
+"""Every error answer of the app as `application/problem+json`, also those that FastAPI makes."""
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-MEDIA_TYPE = "application/problem+json"
-
-
-@dataclass
-class Problem(Exception):  # noqa: N818 - RFC 9457 calls it a problem
-    """A request is refused.
-
-    `code` is for programs, `detail` for people; `errors` are `{path, message}` of each field.
-    """
-
-    status: int
-    code: str
-    detail: str
-    errors: list[dict[str, str]] = field(default_factory=list)
-
-    def body(self) -> bytes:
-        """The JSON body."""
-        document: dict[str, Any] = {
-            "type": "about:blank",
-            "title": title(self.status),
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-        }
-        if self.errors:
-            document["errors"] = self.errors
-        return json.dumps(document).encode()
-
-
-def title(status: int) -> str:
-    """The phrase of a status; also of one that no RFC names."""
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown status"
-
-
-def field_errors(errors: Any) -> list[dict[str, str]]:
-    """Pydantic's errors as `{path, message}`, without the values: they may be secret."""
-    return [
-        {"path": ".".join(map(str, error["loc"])), "message": str(error["msg"])} for error in errors
-    ]
+from pluginkit.problems import MEDIA_TYPE, Problem, field_errors, title
 
 
 def install(app: FastAPI) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 from starlette.types import Scope
 
+from pluginkit.answers import CANCELLED, failure, success
+from pluginkit.keys import stale
 from sandbox.delivery import read_delivery
 from sandbox.endpoint import Endpoint, Sleepers, now
 from sandbox.journal import Journal
 from sandbox.knobs import Knobs, Outcome
 from sandbox.ledger import Entry, Ledger
-from sandbox.problems import Problem
-from sandbox.wire import Exchange, cancelled_body, failure_body, success_body
+from sandbox.wire import Exchange
 
 _SECOND_BETWEEN_BLANKS = 1.0
 _DEFAULT = Knobs()
@@ -77,7 +78,7 @@ class PluginRuntime(Endpoint):
             await self._refuse_stale(entry, exchange)
         elif entry.memory.cancelled:
             await self._end(entry, "cancelled")
-            await exchange.answer(200, cancelled_body())
+            await exchange.answer(200, CANCELLED.body())
         else:
             effect_done = entry.memory.effect is not None
             outcome = knobs.outcome(entry.sent["delivery"], effect_done=effect_done)
@@ -91,7 +92,7 @@ class PluginRuntime(Endpoint):
         match outcome.kind:
             case "ok":
                 await self._effect(entry, outcome, result)
-                await exchange.answer(200, success_body(entry.memory.result))
+                await exchange.answer(200, success(entry.memory.result).body())
             case "accept":
                 await self._effect(entry, outcome, result)
                 await exchange.answer(202, b"{}")
@@ -122,7 +123,7 @@ class PluginRuntime(Endpoint):
             woken.cancel()
         if entry.memory.cancelled:
             await self._end(entry, "cancelled")
-            await exchange.answer(200, cancelled_body())
+            await exchange.answer(200, CANCELLED.body())
         else:
             await self._end(entry, outcome.text)
 
@@ -145,15 +146,14 @@ class PluginRuntime(Endpoint):
             return
         if entry.memory.cancelled:
             await self._end(entry, "cancelled")
-            await exchange.end_slowly(cancelled_body())
+            await exchange.end_slowly(CANCELLED.body())
             return
         await self._effect(entry, outcome, result)
-        await exchange.end_slowly(success_body(entry.memory.result))
+        await exchange.end_slowly(success(entry.memory.result).body())
 
     async def _refuse_stale(self, entry: Entry, exchange: Exchange) -> None:
         await self._end(entry, "stale")
-        detail = f"fence {entry.sent['fence']} is below {entry.memory.fence}, seen for this key"
-        await exchange.refuse(Problem(409, "STALE_FENCE", detail))
+        await exchange.refuse(stale(entry.sent["fence"], entry.memory.fence))
 
     async def _wait(self, entry: Entry, seconds: float) -> bool:
         """Wait, but not on when the execution is cancelled; False when the sandbox stops."""
@@ -171,14 +171,15 @@ async def _fail(outcome: Outcome, result: JsonValue, exchange: Exchange) -> None
     match outcome.kind:
         case "fail" | "reject":
             retryable = outcome.kind == "fail"
-            body = failure_body(outcome.code or "", retryable=retryable)
-            await exchange.answer(200, body)
+            code = outcome.code or ""
+            said = failure(code, f"the sandbox was told to fail with {code}", retryable=retryable)
+            await exchange.answer(200, said.body())
         case "status":
             await exchange.refuse_as_told(outcome.status, outcome.seconds)
         case "reset":
             await exchange.reset()
         case "truncate":
-            await exchange.truncate(success_body(result))
+            await exchange.truncate(success(result).body())
         case "garbage":
             await exchange.garble()
         case _:  # pragma: no cover - the caller hands over only the kinds above

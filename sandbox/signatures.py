@@ -9,7 +9,7 @@ import hmac
 import re
 from collections.abc import Mapping
 
-from sandbox.problems import Problem
+from pluginkit.problems import Problem
 
 ID, TIMESTAMP, SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 TOLERANCE_SECONDS = 300

@@ -26,12 +26,12 @@ from pydantic import (
 from pydantic_core import from_json
 from starlette.types import Scope
 
+from pluginkit.problems import Problem, field_errors
+from pluginkit.requests import PLUGIN_ID
 from sandbox.endpoint import Endpoint, Sleepers, now
 from sandbox.events import Event, EventsLine
 from sandbox.journal import Journal
-from sandbox.knobs import PLUGIN_ID
 from sandbox.ledger import Ledger
-from sandbox.problems import Problem, field_errors
 from sandbox.scripted import DONE, ServiceKnobs, fail
 from sandbox.signatures import ID, check, key_of
 from sandbox.wire import Exchange

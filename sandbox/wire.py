@@ -5,7 +5,6 @@ break the request must be seen to its end (`until_gone`): a handler that returns
 while the connection is still up makes uvicorn log an error and answer 500.
 """
 
-import json
 import socket
 import struct
 from asyncio import Transport
@@ -13,7 +12,7 @@ from typing import cast
 
 from starlette.types import Receive, Scope, Send
 
-from sandbox.problems import MEDIA_TYPE, Problem
+from pluginkit.problems import MEDIA_TYPE, Problem
 
 TRANSPORT = "sandbox.transport"
 
@@ -114,38 +113,3 @@ class Exchange:
             (name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()
         ]
         await self._send({"type": "http.response.start", "status": status, "headers": raw})
-
-
-def success_body(result: object) -> bytes:
-    """The 200 body of a plugin that succeeded."""
-    return _body("SUCCESS", result=result)
-
-
-def failure_body(code: str, *, retryable: bool) -> bytes:
-    """The 200 body of a plugin that failed."""
-    message = f"the sandbox was told to fail with {code}"
-    return _body("FAILED", error_code=code, message=message, retryable=retryable)
-
-
-def cancelled_body() -> bytes:
-    """The 200 body of a plugin whose work was cancelled."""
-    return _body("FAILED", error_code="CANCELLED", message="the execution was cancelled")
-
-
-def _body(
-    status: str,
-    *,
-    result: object = None,
-    error_code: str | None = None,
-    message: str | None = None,
-    retryable: bool = False,
-) -> bytes:
-    return json.dumps(
-        {
-            "status": status,
-            "result": result,
-            "error_code": error_code,
-            "message": message,
-            "retryable": retryable,
-        }
-    ).encode()

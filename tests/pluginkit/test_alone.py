@@ -6,7 +6,10 @@ import sys
 
 from shared.settings import ROOT
 
-_LOADED = "import json, sys, pluginkit, pluginkit.testing; print(json.dumps(sorted(sys.modules)))"
+_LOADED = (
+    "import json, sys, pluginkit.testing; from pluginkit import *; "
+    "print(json.dumps(sorted(sys.modules)))"
+)
 
 
 def test_a_plugin_loads_nothing_of_the_scheduler() -> None:
