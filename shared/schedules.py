@@ -45,6 +45,9 @@ FORM = 2
 LISTED_CALENDARS = 10
 """Temporal's list gives this many calendars and intervals of a schedule; describe gives all."""
 
+MOST_DETAILS = 4000
+"""Characters of triggers in the details of a run: its history has them, and filters are long."""
+
 ONCE = timedelta(days=14_000)
 """An interval of decades is a single fire."""
 
@@ -209,6 +212,8 @@ def summary_of(task: Task) -> str:
 def details_of(task: Task) -> str:
     """What the task is, for Temporal's page of a run."""
     triggers = "; ".join(trigger_text(trigger.model_dump(mode="json")) for trigger in task.triggers)
+    if len(triggers) > MOST_DETAILS:
+        triggers = f"{triggers[: MOST_DETAILS - 3]}..."
     about = f"{task.description}\n\n" if task.description else ""
     return (
         f"{about}- triggers: {triggers}\n- timeout: {format_duration(task.timeout)} an attempt, "

@@ -18,6 +18,7 @@ from shared.schedules import (
     SPEC_DIGEST,
     Circumstances,
     circumstances_of,
+    details_of,
     digest_of,
     listed_triggers,
     read_request,
@@ -135,6 +136,19 @@ def test_a_run_of_a_clock_is_never_taken_for_one_of_an_event() -> None:
     assert isinstance(made.action, ScheduleActionStartWorkflow)
     pairs = {pair.key.name: pair.value for pair in made.action.typed_search_attributes}
     assert pairs["TriggerKind"] == "interval"
+
+
+async def test_long_filters_fit_into_a_schedule(temporal: Client, tenant: str) -> None:
+    """They read back whole, and each run's history is not filled with them."""
+    triggers = [
+        {"event": f"type-{number}", "filter": f"data.name == '{chr(0x6F22) * 4000}'"}
+        for number in range(15)
+    ]
+    task = make_task(tenant_id=tenant, triggers=triggers)
+    made = await register(temporal, task)
+    description = await temporal.get_schedule_handle(made).describe()
+    assert await read_task(temporal, description.schedule) == task
+    assert len(details_of(task)) < 5000
 
 
 @pytest.mark.parametrize("stagger", ["0s", "5m"])
