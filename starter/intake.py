@@ -1,6 +1,7 @@
 """Starting the runs of events: each once, and no more in a minute than its rule allows."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,12 @@ from shared.metrics import EventIntakeMetrics
 from shared.schedules import priority_of
 from starter.rates import Rates
 from starter.starting import start_run
+
+KNOWN_FOR = 60.0
+"""Seconds for which a run that is there need not be asked for: whoever sends a large batch again,
+because it took too long, comes further each time.
+"""
+MOST_KNOWN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,7 @@ class Intake:
         self._metrics = metrics
         self._rates = Rates()
         self._under_way: dict[str, asyncio.Task[int | None]] = {}
+        self._known: dict[str, float] = {}  # run ids and when they were seen, oldest first
         self._slots = asyncio.Semaphore(AT_ONCE)
 
     async def start(
@@ -46,6 +54,9 @@ class Intake:
         """The id of the event's run, which there is now. Errors: `RPCError`; then ask again."""
         task = rule.task
         run_id = event_run_id(task.tenant_id, task.task_id, event.source, event.id)
+        if self._is_known(run_id):
+            self._metrics.duplicate()
+            return run_id
         starting = self._under_way.get(run_id)
         if starting is None:
             starting = asyncio.create_task(self._started(client, rule, event, at, run_id))
@@ -56,6 +67,14 @@ class Intake:
         # Whoever asked first may leave: the others wait for the same run.
         wait = await asyncio.shield(starting)
         return run_id if wait is None else Limited(task.task_id, wait)
+
+    def _is_known(self, run_id: str) -> bool:
+        since = time.monotonic() - KNOWN_FOR
+        while self._known and (
+            self._known[first := next(iter(self._known))] < since or len(self._known) > MOST_KNOWN
+        ):
+            del self._known[first]
+        return run_id in self._known
 
     async def _started(
         self, client: Client, rule: Rule, event: CloudEvent, at: datetime, run_id: str
@@ -80,8 +99,9 @@ class Intake:
 
     def _over(self, run_id: str, starting: "asyncio.Task[int | None]") -> None:
         del self._under_way[run_id]
-        if not starting.cancelled():
-            starting.exception()  # heard by whoever waits; nobody may
+        # Whoever waits hears of an error; nobody may.
+        if not starting.cancelled() and not starting.exception() and starting.result() is None:
+            self._known[run_id] = time.monotonic()
 
 
 async def _start(client: Client, rule: Rule, event: CloudEvent, at: datetime, run_id: str) -> bool:

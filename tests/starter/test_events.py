@@ -18,6 +18,7 @@ from domain.run import TaskRunInput
 from shared.errors import TemporalUnreachable
 from shared.metrics import EventIntakeMetrics
 from shared.recovery import given_to
+from starter import intake
 from starter import runs as run_views
 from starter.events import Received, receive
 from starter.rates import Rates
@@ -276,6 +277,27 @@ async def test_who_leaves_keeps_nobody_from_an_answer(events: EventTenant) -> No
     await asyncio.sleep(0.005)
     first.cancel()
     assert len(_run_ids(await second)) == 1
+
+
+async def test_what_comes_again_soon_asks_temporal_nothing(
+    events: EventTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that took too long is sent again and comes further; a minute later it is asked."""
+    await events.register("a")
+    rules = await _knowing(events, "a")
+    asked: list[str] = []
+
+    async def counting(*given: Any, **options: Any) -> bool:
+        asked.append(given[2])
+        return await start_run(*given, **options)
+
+    monkeypatch.setattr("starter.intake.start_run", counting)
+    answers = [await receive(events.client, rules, events.tenant_id, [_event()]) for _ in range(3)]
+    assert answers[0] == answers[1] == answers[2]
+    assert len(asked) == 1
+    monkeypatch.setattr(intake, "KNOWN_FOR", 0.0)
+    assert await receive(events.client, rules, events.tenant_id, [_event()]) == answers[0]
+    assert len(asked) == 2
 
 
 async def test_the_events_of_one_request_keep_their_order(events: EventTenant) -> None:
