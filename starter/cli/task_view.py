@@ -21,6 +21,10 @@ from starter.executions import progress_text
 from starter.tasks import Attempt, TaskDetail, TaskView
 from starter.times import also_utc, clock
 
+MOST_LISTED = 200
+"""Characters of a task's triggers in the list; filters are long."""
+MOST_SHOWN = 300
+
 
 def show_list(screen: Console, tasks: list[TaskView], tenant_id: str | None, now: datetime) -> None:
     """A table by tenant and id; an empty one says what to do."""
@@ -33,7 +37,7 @@ def show_list(screen: Console, tasks: list[TaskView], tenant_id: str | None, now
         columns.add_row(
             f"{task.tenant_id}/{task.task_id}",
             task.plugin_id or "?",
-            plain("; ".join(trigger_text(trigger) for trigger in task.triggers)),
+            plain(_cut("; ".join(trigger_text(trigger) for trigger in task.triggers), MOST_LISTED)),
             _next(task, now),
             _last(task),
         )
@@ -126,4 +130,8 @@ def _attempt(attempt: Attempt, now: datetime) -> str:
 
 def _short(params: dict[str, Any]) -> str:
     text = json.dumps(params, ensure_ascii=False) if params else ""
-    return plain(text if len(text) <= 300 else f"{text[:297]}...")  # noqa: PLR2004 - a few lines
+    return plain(_cut(text, MOST_SHOWN))
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -117,6 +117,17 @@ def test_a_dry_run_does_not_miss_the_clock(cli: Cli) -> None:
     assert "never" not in screen
 
 
+def test_a_long_filter_is_cut_on_a_screen_and_whole_in_a_document(cli: Cli) -> None:
+    """A list stays a list."""
+    long = f"data.name == '{'x' * 3000}'"
+    cli.ok("apply", cli.file("long.yaml", EVENTS.replace("data.amount > 100", f'"{long}"')))
+    tasks = listed(cli, "orders")
+    screen = cli.ok("list")
+    assert tasks["orders"]["triggers"][0]["filter"] == long
+    assert len(screen) < 1500
+    assert "..." in screen
+
+
 def test_a_filter_that_does_not_compile_is_told_with_its_line(cli: Cli) -> None:
     """The path is the trigger's filter, the place in the text is in the words."""
     bad = EVENTS.replace("data.amount > 100", "data.amount >")
