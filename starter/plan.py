@@ -27,6 +27,7 @@ from shared.schedules import (
     seed_of,
     trigger_text,
 )
+from starter.conditions import tag_of
 from starter.forecast import conflict_json
 from starter.tenants import TenantChange, Tenants
 from starter.times import rfc3339
@@ -65,6 +66,10 @@ class Wanted:
     def id(self) -> str:
         return schedule_id(*self.key)
 
+    @property
+    def tag(self) -> str:
+        return tag_of(self.task, self.weight, self.task_queue)
+
     def as_put(self, *, paused: bool = False, note: str = "") -> tuple[str, PutTask]:
         """The same for the registry, which remembers that it should exist."""
         return put_of(
@@ -87,7 +92,7 @@ class Change:
     paused: bool = False
     note: str = ""
     before: Task | None = None
-    digest_before: str | None = None
+    tag_before: str | None = None
 
 
 @dataclass(slots=True)
@@ -105,8 +110,8 @@ class Plan:
     conflicts_after: int | None = None
     new_conflicts: list[ConflictAhead] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    digests: dict[Key, str] = field(default_factory=dict)
-    """Of every task of the file, as it is wanted."""
+    tags: dict[Key, str] = field(default_factory=dict)
+    """Of every task of the file, as it is wanted: see `starter.conditions`."""
 
     def as_json(self) -> dict[str, Any]:
         """The document of `plan` and `apply`.

@@ -18,7 +18,7 @@ from domain.task import Task
 from shared.errors import NotFound
 from shared.registry import Key
 from starter.callers import Caller, Forbidden, Scope
-from starter.conditions import Condition, digest_now, tag_of
+from starter.conditions import Condition, tag_now
 from starter.conflicts import add_conflicts, can_collide
 from starter.plan import Plan
 from starter.registry import carry_out, make_plan
@@ -64,12 +64,12 @@ class Registered:
         """The tag that the task had; None when it is new, or nobody can say any more."""
         for change in self.plan.updated:
             if change.wanted.key == key:
-                return tag_of(change.digest_before)
+                return change.tag_before or None
         return self.after(key) if self.changes()[key] is Change.UNCHANGED else None
 
-    def after(self, key: Key) -> str | None:
+    def after(self, key: Key) -> str:
         """The tag that the task has now."""
-        return tag_of(self.plan.digests[key])
+        return self.plan.tags[key]
 
     def digest(self, tag: Callable[[Key], str | None]) -> str:
         """One for all tasks, of what `before` or `after` says of each."""
@@ -121,7 +121,7 @@ async def register(
     [task] = document.registration.tasks
     key = (task.tenant_id, task.task_id)
     async with _TURNS.of(key):
-        condition.check(await digest_now(client, key))
+        condition.check(await tag_now(client, key))
         return await _register(client, document, task_queue, condition, conflicts=conflicts)
 
 

@@ -1,5 +1,6 @@
 """Registering tasks: what would change, changing it, and finding what is registered."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
@@ -25,6 +26,7 @@ from shared.schedules import (
     schedule_attributes,
 )
 from shared.search_attributes import missing_search_attributes, register_search_attributes
+from starter.conditions import tag_in
 from starter.plan import (
     SHOWN_TIMES,
     Change,
@@ -44,9 +46,11 @@ VERIFIED_BELOW = 100
 """Up to this many schedules are read one by one and compared whole. Beyond it a schedule whose
 listed digest is the wanted one counts as unchanged: reading one costs as much as writing one."""
 MOST_VERIFIED = 200
+LOOKS, LOOK_SECONDS = 25, 0.02
+"""A change shows within milliseconds."""
 
 Guard = Callable[[str | None], None]
-"""Says, by an error, that a task must not be changed whose digest is this; None: there is none."""
+"""Says, by an error, that a task must not be changed whose tag is this; None: there is none."""
 
 
 async def listed(
@@ -91,7 +95,7 @@ async def make_plan(
     compare: list[Wanted] = []
     for wanted in all_wanted(registration, tenants, circumstances):
         task = wanted.task
-        plan.digests[wanted.key] = wanted.digest
+        plan.tags[wanted.key] = wanted.tag
         if not wanted.next_times and not takes_events(task):
             plan.warnings.append(f"{task.tenant_id}/{task.task_id} never fires again")
         entry = present.get(wanted.key)
@@ -128,7 +132,6 @@ async def make_plan(
                     state.paused,
                     state.note or "",
                     task,
-                    description.typed_search_attributes.get(SPEC_DIGEST),
                 )
             )
         else:
@@ -150,7 +153,7 @@ async def carry_out(
 ) -> Plan:
     """Do what a plan says. What it finds done already by somebody else it does not do again.
 
-    `guard` is asked about the digest that each task has at the moment of its change. Errors: its
+    `guard` is asked about the tag that each task has at the moment of its change. Errors: its
     own; `TemporalUnreachable` when Temporal goes away in the middle; each schedule is then either
     as it was or as wanted, and the same apply again finishes the rest.
     """
@@ -162,7 +165,7 @@ async def carry_out(
         conflicts_after=plan.conflicts_after,
         new_conflicts=plan.new_conflicts,
         warnings=plan.warnings,
-        digests=plan.digests,
+        tags=plan.tags,
     )
 
     changing = _Changing(client, done, guard)
@@ -186,6 +189,8 @@ async def carry_out(
             # What a guard keeps from being changed, the watch must not change either: killed in
             # between, it puts back what was updated, and learns of what was created.
             await remember(client, puts)
+        if len(done.updated) <= VERIFIED_BELOW:
+            await at_once([change.wanted for change in done.updated], changing.until_shown)
         await _verify(client, done, total)
     done.created.sort(key=lambda wanted: wanted.key)
     done.updated.sort(key=lambda change: change.wanted.key)
@@ -224,9 +229,9 @@ class _Changing:
 
         async def update(current: ScheduleUpdateInput) -> ScheduleUpdate | None:
             nonlocal before
-            before = current.description.typed_search_attributes.get(SPEC_DIGEST)
+            before = await tag_in(self._client, current.description.schedule)
             if self._guard:
-                self._guard(before or "")
+                self._guard(before)
             task = await read_task(self._client, current.description.schedule)
             changes[:] = changes_of(current.description, task, wanted)
             if not changes:
@@ -243,10 +248,26 @@ class _Changing:
             await self.create(wanted)
             return
         if changes:
-            done = Change(wanted, changes, change.times_before, digest_before=before)
+            done = Change(wanted, changes, change.times_before, tag_before=before)
             self._done.updated.append(done)
         else:
             self._done.unchanged += 1
+
+    async def until_shown(self, wanted: Wanted) -> None:
+        """Search attributes follow a change a moment later: whoever compares would find it undone.
+
+        That they come at all is not waited for.
+        """
+        for _ in range(LOOKS):
+            try:
+                description = await self._client.get_schedule_handle(wanted.id).describe()
+            except RPCError as error:
+                if not is_missing(error):
+                    raise
+                return
+            if description.typed_search_attributes.get(SPEC_DIGEST) == wanted.digest:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def delete(self, key: Key) -> None:
         """What is gone is deleted."""

@@ -15,7 +15,7 @@ from shared.calls import at_once
 from shared.executions import open_execution
 from shared.registry import Key
 from shared.schedules import listed_triggers, next_times_of, read_task
-from starter.conditions import digest_in, tag_of
+from starter.conditions import tag_in
 from starter.control import describe_task
 from starter.newest import newest_of
 from starter.registry import listed
@@ -90,7 +90,7 @@ class TaskDetail:
     """All there is to say of one task. `etag` changes with what the task says."""
 
     task: Task
-    etag: str | None
+    etag: str
     zone: str
     paused: bool
     note: str | None
@@ -198,7 +198,7 @@ async def show_task(client: Client, tenant_id: str, task_id: str) -> TaskDetail:
     triggers = task.model_dump(mode="json")["triggers"]
     return TaskDetail(
         task=task,
-        etag=tag_of(digest_in(description)),
+        etag=await tag_in(client, description.schedule),
         zone=zone_of(task),
         paused=state.paused,
         note=state.note,

@@ -17,7 +17,7 @@ from starter.api.models import Deleted, Paused, Resumed, Triggered
 from starter.api.openapi import ALWAYS, BODY, body, problems
 from starter.api.routes.ids import TaskId
 from starter.api.schemas import inlined
-from starter.conditions import condition_of, digest_now, etag_of, tag_of
+from starter.conditions import condition_of, etag_of, tag_now
 
 router = APIRouter(prefix="/internal/tasks", tags=["tasks"])
 
@@ -160,12 +160,11 @@ async def _checked(
 ) -> dict[str, str]:
     """The header with the task's tag, once the condition holds. Errors: `PreconditionFailed`."""
     condition = condition_of(if_match)
-    digest = await digest_now(client, (access.tenant_id, task_id))
+    tag = await tag_now(client, (access.tenant_id, task_id))
     if condition:
-        condition.check(digest)
-    access.audit.changed(tag_of(digest), None if deleted else tag_of(digest))
-    etag = etag_of(digest)
-    return {"ETag": etag} if etag else {}
+        condition.check(tag)
+    access.audit.changed(tag, None if deleted else tag)
+    return etag_of(tag)
 
 
 def _ids(access: Access, task_id: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from domain.states import RunState
 from starter.api.access import Access, Reader, Writer
 from starter.api.bodies import JSON, REGISTRATION_BYTES, read_json
 from starter.api.examples import documented
-from starter.api.keyed import IfMatch, KeyedRequest, Reply, at_length
+from starter.api.keyed import NO_STORE, IfMatch, KeyedRequest, Reply, at_length
 from starter.api.models import (
     RegisteredTasks,
     Rehearsed,
@@ -25,7 +25,7 @@ from starter.api.openapi import ALWAYS, BODY, body, problems
 from starter.api.routes.ids import TaskId
 from starter.api.schemas import REGISTRATION, REGISTRATION_SCHEMA
 from starter.callers import Scope
-from starter.conditions import Condition, condition_of, digest_now, etag_of
+from starter.conditions import condition_of, etag_of, tag_now
 from starter.pages import MOST, page_of_runs, page_of_tasks
 from starter.register import Change, Registered, read_body, register
 from starter.rehearsal import rehearse
@@ -167,10 +167,10 @@ async def show(access: Reader, task_id: TaskId, if_none_match: IfNoneMatch = Non
     known = condition_of(None, if_none_match)
     key = (access.tenant_id, task_id)
     async with access.context.temporal.client() as client:
-        if known and (found := _unchanged(known, await digest_now(client, key))):
-            return Response(None, HTTPStatus.NOT_MODIFIED, {"ETag": found})
+        if known and known.excludes(tag := await tag_now(client, key)):
+            return Response(None, HTTPStatus.NOT_MODIFIED, NO_STORE | etag_of(tag))
         detail = await show_task(client, *key)
-    return Reply(detail.as_json(), headers={"ETag": f'"{detail.etag}"'}).response()
+    return Reply(detail.as_json(), headers=etag_of(detail.etag)).response()
 
 
 @router.get(
@@ -240,11 +240,6 @@ async def why(
     return (await at_length(access, work)).response()
 
 
-def _unchanged(known: Condition, digest: str | None) -> str | None:
-    """The tag, when it is one that is known already."""
-    return etag_of(digest) if known.excludes(digest) else None
-
-
 def _tell(access: Access, done: Registered) -> None:
     """The audit of several tasks has what was done to how many; that of one has its tags."""
     changes = done.changes()
@@ -260,4 +255,4 @@ def _tell(access: Access, done: Registered) -> None:
 
 def _headers(done: Registered) -> dict[str, str]:
     [key] = done.changes()
-    return {"ETag": f'"{done.after(key)}"', "Location": f"/internal/tasks/{key[1]}"}
+    return etag_of(done.after(key)) | {"Location": f"/internal/tasks/{key[1]}"}
