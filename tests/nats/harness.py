@@ -13,6 +13,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.api import ConsumerConfig, ConsumerInfo
+from nats.js.errors import NotFoundError
 from prometheus_client import CollectorRegistry
 
 from domain.events_in import CloudEvent
@@ -103,6 +104,13 @@ class Place:
         """Whether every message was acknowledged for good."""
         found = await self.state()
         return not found.num_pending and not found.num_ack_pending
+
+    async def waited_for(self, processes: int) -> bool:
+        """Whether so many processes wait for messages."""
+        try:
+            return (await self.state()).num_waiting == processes
+        except NotFoundError:
+            return False
 
     async def parked(self) -> list[Msg]:
         """All that was parked."""

@@ -46,10 +46,10 @@ async def test_what_takes_longer_than_the_patience_of_nats_is_not_delivered_twic
     place: Place,
 ) -> None:
     """The process says that it is at work."""
-    await place.consumer(ack_wait=0.6)
+    await place.consumer(ack_wait=1.2)
 
     async def slowly() -> Received:
-        await asyncio.sleep(1.8)
+        await asyncio.sleep(2.6)
         return came()
 
     recorder = Recorder({"1": [slowly]})
