@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
 
@@ -39,6 +41,7 @@ class Herald:
         self._reporter = reporter
         self._cancel = cancel
         self._sequence = Sequence()
+        self._sent_at = -math.inf
 
     async def tell(self) -> None:
         """Until the end is told, or nobody wants to know it."""
@@ -86,7 +89,7 @@ class Herald:
     async def _rest(self, seconds: float) -> None:
         """Until the next heartbeat is due: sooner when there are news."""
         work = self._work
-        least = min(seconds, LEAST_BETWEEN_BEATS)
+        least = min(seconds, max(0.0, self._sent_at + LEAST_BETWEEN_BEATS - time.monotonic()))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(least):
                 await asyncio.shield(work.ended)
@@ -97,6 +100,7 @@ class Herald:
 
     async def _send(self, said: dict[str, JsonValue], seconds: float) -> tuple[Heard, float]:
         work = self._work
+        self._sent_at = time.monotonic()
         report = Report(work.plugin_id, work.newest, self._sequence.next(), said)
         return await self._reporter.send(report, seconds)
 
