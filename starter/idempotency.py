@@ -43,16 +43,17 @@ async def answer_once(
     work: Callable[[], Awaitable[Answer]],
     *,
     task_queue: str,
+    turns: Turns = _TURNS,
 ) -> tuple[Answer, bool]:
     """The answer to the request with this digest, and whether it had been given before.
 
     `work` must be safe to do twice: two processes may be at it at once, and one that dies before
     its answer is kept is followed by one that does it again. The answer that is kept first is given
-    by both. What `work` raises is not kept, as nothing was changed. Errors: those of `work`,
-    `KeyReused`, `TemporalUnreachable`.
+    by both. What `work` raises is not kept, as nothing was changed. `turns`: those of this process.
+    Errors: those of `work`, `KeyReused`, `TemporalUnreachable`.
     """
     workflow_id = answered_id(tenant_id, key)
-    async with _TURNS.of(workflow_id):
+    async with turns.of(workflow_id):
         if kept := await _kept(client, workflow_id, request):
             return kept, True
         try:
