@@ -26,6 +26,8 @@ from shared.schedules import (
     schedule_attributes,
 )
 from shared.search_attributes import missing_search_attributes, register_search_attributes
+from shared.secrets import Vault
+from shared.settings import get_settings
 from starter.conditions import tag_in
 from starter.plan import (
     SHOWN_TIMES,
@@ -40,6 +42,7 @@ from starter.plan import (
 from starter.rpc import temporal_errors
 from starter.tenants import change_tenants, compare_tenants
 from starter.times import rfc3339
+from starter.unseen import unseen_secrets
 from starter.verify import misfires
 
 VERIFIED_BELOW = 100
@@ -92,6 +95,7 @@ async def make_plan(
         )
     present = await listed(client, registration.tenant_ids()) if known and not few else {}
     plan = Plan(task_queue=task_queue, tenants=tenants.changes, limits=tenants.limits)
+    plan.warnings += await unseen_secrets(registration.tasks, Vault.of(get_settings()))
     compare: list[Wanted] = []
     for wanted in all_wanted(registration, tenants, circumstances):
         task = wanted.task

@@ -74,6 +74,18 @@ def test_events_make_runs(story: Story) -> None:
     assert (second["runs"], len(second["failed_filters"])) == ([], 1)
 
 
+def test_a_plan_names_secrets_that_cannot_be_read_from_here(encrypted: Stack) -> None:
+    """A warning and no refusal: it is the workers that need them."""
+    task = {"task_id": "t", "plugin_id": "echo", "triggers": [{"cron": "0 0 1 1 *"}]}
+    names = {"here": "secret://db-password", "elsewhere": "secret://api-key"}
+    text = json.dumps({"tasks": [task | {"params": names}]})
+    assert encrypted.cli.json("plan", "-", stdin=text)["warnings"] == [
+        "acme/t: secret://api-key cannot be read from here; workers look for it when they call the "
+        "plugin"
+    ]
+    assert encrypted.unkeyed.json("plan", "-", stdin=text)["warnings"] == []
+
+
 async def test_the_watch_reads_registries_and_schedules(story: Story, encrypted: Stack) -> None:
     """It looked since the worker started, and `doctor` reads what it found."""
     [newest] = [
