@@ -48,7 +48,7 @@ async def test_what_reports_give_away_is_masked(executions: Executions) -> None:
 
 
 async def test_what_cannot_be_masked_is_withheld(executions: Executions) -> None:
-    """Reported to a process that sees no secrets, the execution ends, and its code alone is kept."""
+    """The execution ends, and nothing but the code is kept, by a process that sees no secrets."""
     done, failed = [await executions.start(params=PARAMS) for _ in range(2)]
     told = await done.accepted()
     with capture_logs() as lines:
