@@ -53,7 +53,8 @@ def success(result: JsonValue) -> Answer:
 
 def failure(code: str, message: str, *, retryable: bool) -> Answer:
     """The work is not done."""
-    return Answer("FAILED", None, code, message[:MAX_MESSAGE], retryable)
+    text = message[:MAX_MESSAGE].encode("utf-8", "replace").decode()  # whatever an error holds
+    return Answer("FAILED", None, code, text, retryable)
 
 
 CANCELLED = failure("CANCELLED", "the execution was cancelled", retryable=False)
@@ -63,6 +64,7 @@ def judged(result: JsonValue) -> Answer:
     """What the work gave back: a success, unless no answer could carry it."""
     try:
         # Not ASCII only: so the scheduler measures it.
+        json.dumps(result, ensure_ascii=False).encode()  # text that is no Unicode is no JSON
         size = len(json.dumps(result, allow_nan=False))
     except (TypeError, ValueError, RecursionError) as error:
         text = f"the work was done, but its result is not JSON: {error}"

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -133,11 +133,14 @@ async def _read(request: Request) -> bytes:
     chunks, size = [], int(length) if length.isascii() and length.isdigit() else 0
     if size <= MAX_BODY_BYTES:
         size = 0
-        async for chunk in request.stream():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > MAX_BODY_BYTES:
-                break
+        try:
+            async for chunk in request.stream():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > MAX_BODY_BYTES:
+                    break
+        except ClientDisconnect as error:
+            raise Problem(400, "INCOMPLETE", "the caller left before the end") from error
     if size > MAX_BODY_BYTES:
         detail = f"the body has more than {MAX_BODY_BYTES} bytes"
         raise Problem(413, "TOO_LARGE", detail, headers={"connection": "close"})

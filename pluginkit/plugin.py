@@ -71,7 +71,7 @@ class Plugin:
             raise ValueError(f"the scheduler_url {scheduler_url!r} is no http or https URL")
         self._secrets: Secrets = tuple if secret is None else secrets_of(secret)
         self._url = scheduler_url
-        self._store = store or MemoryStore()
+        self._store: Store = MemoryStore() if store is None else store
         self._accept_after = accept_after
         self._most = most_at_once
         self._grace = grace

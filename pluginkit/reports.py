@@ -1,5 +1,6 @@
 """Reports to the scheduler: `task.execution.updated` as signed CloudEvents."""
 
+import asyncio
 import json
 import logging
 import time
@@ -118,10 +119,9 @@ class Reporter:
         if secrets:
             headers |= sign(secrets, event_id, body, now=datetime.now(UTC))
         try:
-            answer = await self._http.post(
-                self._url, content=body, headers=headers, timeout=timeout
-            )
-        except httpx.HTTPError as error:
+            async with asyncio.timeout(timeout):
+                answer = await self._http.post(self._url, content=body, headers=headers)
+        except (httpx.HTTPError, TimeoutError) as error:
             return self._nothing(str(error) or type(error).__name__), 0.0
         if answer.status_code in _OVER:
             return Heard.OVER, 0.0

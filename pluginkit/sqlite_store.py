@@ -27,7 +27,10 @@ Found = TypeVar("Found")
 
 
 class SqliteStore:
-    """What is saved is on disk. One process at a time may have the file."""
+    """What is saved is on disk. One process at a time may have the file.
+
+    After `close` it opens the file anew when it is used again.
+    """
 
     def __init__(self, path: Path | str, keep_seconds: float = KEEP_SECONDS) -> None:
         """Opens or creates the file. Errors: `StoreError`, also when another process has it."""
@@ -36,10 +39,10 @@ class SqliteStore:
         self._saves = 0
         # SQLite blocks while it syncs; one thread, so that saves keep their order.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="pluginkit-store")
+        self._connection: sqlite3.Connection | None = None
         try:
             self._connection = self._thread.submit(self._open).result()
         except (sqlite3.Error, OSError) as error:
-            self._thread.shutdown()
             raise StoreError(f"{path}: {error}") from error
 
     async def load(self, key: str) -> Memory | None:
@@ -52,13 +55,12 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Close the file."""
-        await self._do(self._connection.close)
-        self._thread.shutdown()
+        await self._do(self._close)
 
     async def _do(self, work: Callable[[], Found]) -> Found:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except (sqlite3.Error, RuntimeError) as error:  # RuntimeError: the store is closed
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"{self._path}: {error}") from error
 
     def _open(self) -> sqlite3.Connection:
@@ -78,9 +80,19 @@ class SqliteStore:
             raise
         return connection
 
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
     def _load(self, key: str) -> Memory | None:
         asked = "SELECT fence, answer FROM executions WHERE key = ?"
-        row = self._connection.execute(asked, (key,)).fetchone()
+        row = self._opened().execute(asked, (key,)).fetchone()
         if row is None:
             return None
         fence, answer = row
@@ -88,12 +100,13 @@ class SqliteStore:
 
     def _save(self, key: str, memory: Memory) -> None:
         answer = memory.answer.body().decode() if memory.answer else None
-        self._connection.execute(
+        connection = self._opened()
+        connection.execute(
             "INSERT INTO executions VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
             " SET fence = excluded.fence, answer = excluded.answer, heard = excluded.heard",
             (key, memory.fence, answer, time.time()),
         )
         if self._saves % _PRUNE_EVERY == 0:
             before = time.time() - self._keep
-            self._connection.execute("DELETE FROM executions WHERE heard < ?", (before,))
+            connection.execute("DELETE FROM executions WHERE heard < ?", (before,))
         self._saves += 1

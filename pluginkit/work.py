@@ -69,6 +69,7 @@ class Work:
         self.memory = memory
         self.newest = execution.model_copy(update={"deadline": later})
         self._set_alarm()
+        self.news.set()  # heartbeats may have to come more often from now on
 
     def stop(self, why: Stopped) -> None:
         """Cancel the work, once: what it cleans up after it was told is not to be cut off.
@@ -96,6 +97,7 @@ class Work:
 
     async def tell(self, progress: JsonValue, message: str | None) -> None:
         """What the work says of itself. Errors: `ValueError`."""
+        (message or "").encode()  # as the report will be
         size = len(json.dumps(progress, ensure_ascii=False, allow_nan=False).encode())
         if size > MAX_PROGRESS_BYTES:
             raise ValueError(f"the progress has more than {MAX_PROGRESS_BYTES} bytes: summarize it")

@@ -142,6 +142,17 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, said["code"]
 
 
+async def overtaken(caller: Caller, key: str, fence: int) -> None:
+    """Until a plugin has seen a higher fence for the key: a call with this one is stale then."""
+    while True:
+        # One that comes too early waits for the work: it hangs up, and nothing has changed.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                answer = await caller.call(key, fence=fence)
+                assert problem(answer) == (409, "STALE_FENCE")
+                return
+
+
 async def until(true: Any, seconds: float = 5.0) -> None:
     """Until a condition holds."""
     end = time.monotonic() + seconds

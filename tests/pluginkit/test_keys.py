@@ -23,7 +23,7 @@ from pluginkit.problems import Problem
 from pluginkit.requests import Execution
 from pluginkit.stores import Store
 from tests.pluginkit.conftest import Shop
-from tests.pluginkit.harness import Caller, body_of, new_key, problem, until
+from tests.pluginkit.harness import Caller, body_of, new_key, overtaken, problem, until
 
 
 async def test_what_succeeded_is_answered_again(shared: Caller, shop: Shop) -> None:
@@ -44,7 +44,7 @@ async def test_deliveries_at_once_wait_for_the_same_work(shared: Caller, shop: S
     early = asyncio.create_task(shared.call(key))
     await until(lambda: shop.calls)
     later = [asyncio.create_task(shared.result(key, attempt=2, fence=2)) for _ in range(50)]
-    await asyncio.sleep(0.2)
+    await overtaken(shared, key, 1)
     shop.gate.set()
     assert [await task for task in later] == [{"n": 1}] * 50
     assert problem(await early) == (409, "STALE_FENCE")
@@ -86,7 +86,7 @@ async def test_the_fence_of_the_work_stays_that_of_its_beginning(
     first = asyncio.create_task(shared.call(key, fence=1001))
     await until(lambda: shop.calls)
     second = asyncio.create_task(shared.result(key, attempt=2, fence=2002))
-    await asyncio.sleep(0.1)
+    await overtaken(shared, key, 1001)
     shop.gate.set()
     assert await second == 1001
     assert (await first).status_code == 409
@@ -112,13 +112,14 @@ async def test_results_that_no_answer_can_carry_fail_for_good(shared: Caller, sh
     for result, code in (
         (float("nan"), "RESULT_NOT_JSON"),
         (object(), "RESULT_NOT_JSON"),
+        ("\ud800", "RESULT_NOT_JSON"),
         ("x" * 300_000, "RESULT_TOO_LARGE"),
     ):
         shop.says = _giving(result)
         key = new_key()
         for _ in range(2):
             assert await shared.failure(key) == (code, False)
-    assert len(shop.calls) == 3
+    assert len(shop.calls) == 4
 
 
 async def test_work_ends_at_its_deadline(shared: Caller, shop: Shop) -> None:
@@ -131,11 +132,12 @@ async def test_work_ends_at_its_deadline(shared: Caller, shop: Shop) -> None:
     assert await shared.failure(deadline=past) == ("DEADLINE_EXCEEDED", True)
     assert len(shop.calls) == 1
     key = new_key()
-    soon = (datetime.now(UTC) + timedelta(seconds=0.3)).isoformat()
+    soon = (datetime.now(UTC) + timedelta(seconds=1.5)).isoformat()
     first = asyncio.create_task(shared.call(key, deadline=soon))
     await until(lambda: len(shop.calls) == 2)
     second = asyncio.create_task(shared.result(key, attempt=2, fence=2))
-    await asyncio.sleep(0.5)
+    await overtaken(shared, key, 1)
+    await asyncio.sleep(shop.calls[1].left + 0.1)
     shop.gate.set()
     assert await second == {"n": 2}
     assert (await first).status_code == 409

@@ -96,6 +96,19 @@ async def test_heartbeats_come_by_themselves_in_time(
     shop.gate.set()
 
 
+async def test_a_call_that_waits_for_reports_gets_them_in_time(
+    accepting: Caller, shop: Shop, scheduler: RawServer
+) -> None:
+    """Also when the work was begun by one that waits for none, as short calls do."""
+    key = new_key()
+    await accepting.call(key, heartbeat_timeout=None)
+    await asyncio.sleep(0.2)
+    await accepting.call(key, heartbeat_timeout=0.6)
+    await asyncio.sleep(1.1)
+    assert len(Heard(scheduler, key)()) >= 3
+    shop.gate.set()
+
+
 async def test_quick_progress_is_told_together(
     accepting: Caller, shop: Shop, scheduler: RawServer
 ) -> None:
@@ -112,6 +125,8 @@ async def test_quick_progress_is_told_together(
         await shop.calls[0].progress("x" * 20_000)
     with pytest.raises(ValueError, match="JSON"):
         await shop.calls[0].progress(float("nan"))
+    with pytest.raises(ValueError, match="surrogates"):
+        await shop.calls[0].progress(1, "\ud800")
     shop.gate.set()
 
 
@@ -138,7 +153,7 @@ async def test_failures_are_reported_as_they_are(
     """Code, message and whether it may be tried again."""
 
     def fails(call: Call) -> JsonValue:
-        raise PluginError("NO_PAPER", "x" * 5000, retryable=False)
+        raise PluginError("NO_PAPER", "\ud800" + "x" * 5000, retryable=False)
 
     shop.says = fails
     key = new_key()
@@ -146,7 +161,7 @@ async def test_failures_are_reported_as_they_are(
     shop.gate.set()
     end = await Heard(scheduler, key).end()
     assert (end["error_code"], end["retryable"]) == ("NO_PAPER", False)
-    assert end["message"] == "x" * 4000
+    assert end["message"] == "?" + "x" * 3999
 
 
 async def test_the_end_is_told_until_it_is_heard(

@@ -74,6 +74,14 @@ async def test_memory_has_bounds() -> None:
     assert [key for key in "acdef" if await store.load(key)] == ["f"]
 
 
+async def test_an_empty_store_is_a_store(serve: Serve, shop: Shop) -> None:
+    """The one that was given is used, and no other."""
+    store = MemoryStore(max_keys=1)
+    async with serve(shop.plugin(store=store)) as caller:
+        await caller.result()
+        assert len(store) == 1
+
+
 async def test_a_file_forgets_what_is_too_old(tmp_path: Path) -> None:
     """Runs are not retried for ever."""
     file = tmp_path / "keys.sqlite"
@@ -95,24 +103,41 @@ async def test_a_file_belongs_to_one_process(tmp_path: Path) -> None:
         SqliteStore(file)
     await store.close()
     await SqliteStore(file).close()
+    await store.save("a", Memory(1))
+    assert await store.load("a") == Memory(1), "it is opened again"
+    await store.close()
     with pytest.raises(StoreError, match=str(tmp_path)):
         SqliteStore(tmp_path)
 
 
-async def test_a_store_that_fails_begins_no_work(serve: Serve, shop: Shop, tmp_path: Path) -> None:
+class FullDisk(MemoryStore):
+    """A store that nothing can be saved in when it is `full`."""
+
+    full = False
+
+    async def save(self, key: str, memory: Memory) -> None:
+        """Unless it is full."""
+        if self.full:
+            raise StoreError("the disk is full")
+        await super().save(key, memory)
+
+
+async def test_a_store_that_fails_begins_no_work(serve: Serve, shop: Shop) -> None:
     """Asked again when it works it does; what was done meanwhile is told as it is."""
-    store = SqliteStore(tmp_path / "keys.sqlite")
+    store = FullDisk()
     async with serve(shop.plugin(store=store)) as caller:
         shop.gate.clear()
         done = asyncio.create_task(caller.result())
         await until(lambda: shop.calls)
-        await store.close()
+        store.full = True
         answer = await caller.call()
         assert problem(answer) == (503, "STORE_FAILED")
         assert "retry-after" in answer.headers
         assert len(shop.calls) == 1
         shop.gate.set()
         assert await done == {"n": 1}
+        store.full = False
+        assert await caller.result() == {"n": 2}
 
 
 @contextmanager
