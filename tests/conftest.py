@@ -41,8 +41,18 @@ def pytest_sessionfinish(exitstatus: int) -> None:
     _exit_codes.append(int(exitstatus))
 
 
-_SLOW = ("killed", "watch", "whole", "breaker", "benchmarks", "forecast", "executions", "recovery")
-_TOGETHER = ("killed",)
+_SLOW = (
+    "killed",
+    "codec",
+    "watch",
+    "whole",
+    "breaker",
+    "benchmarks",
+    "forecast",
+    "executions",
+    "recovery",
+)
+_TOGETHER = ("codec", "killed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
