@@ -155,12 +155,12 @@ async def test_a_key_that_cannot_be_one_is_named(ann: Operator) -> None:
 
 
 async def test_answers_of_any_length_are_kept(ann: Operator) -> None:
-    """A hundred tasks make one far longer than what one task does."""
-    body = {"tasks": [TASK | {"task_id": f"t{number}"} for number in range(100)]}
+    """Forty tasks make one far longer than what one task does."""
+    body = {"tasks": [TASK | {"task_id": f"t{number}"} for number in range(40)]}
     first = await ann.call("POST", "/tasks/register", body, Idempotency_Key="long")
     again = await ann.call("POST", "/tasks/register", body, Idempotency_Key="long")
 
-    assert len(first.content) > 20_000
+    assert len(first.content) > 8_000
     assert first.content == again.content
 
 
