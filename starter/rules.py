@@ -121,9 +121,9 @@ class Rules:
                         await look.read(client, changed[begin : begin + AT_ONCE])
             except TaskflowError as error:
                 self._failed(str(error))
-                raise
-            finally:
                 await self._take(look)
+                raise
+            await self._take(look)
             self._note(look, named)
 
     async def _listed(self) -> list[str]:
@@ -182,8 +182,9 @@ class Rules:
             await self.refresh_now()
         except TaskflowError:
             pass  # it is in the log
-        except Exception:  # a look that breaks must not be the last one
-            log.exception("rules not read", action="rules_not_read")
+        except Exception as error:  # a look that breaks must not be the last one
+            self._failed(f"{type(error).__name__}: {error}")
+            log.exception("a look at the rules broke", action="rules_look_broke")
 
     def _knows(self, tenant_id: str) -> bool:
         return self.ready and all(tenant_of(shard) != tenant_id for shard in self._unread)
