@@ -21,6 +21,9 @@ from starter.authentication import Anonymous
 from starter.callers import Authenticator
 from starter.rules import Rules
 
+RULES_SECONDS = 60.0
+"""For a look at all event rules: registries without a worker let each be waited for."""
+
 
 @dataclass(slots=True)
 class Context:
@@ -72,7 +75,9 @@ def context_with(
         requests=Buckets(settings.api_requests_per_minute),
         failures=Buckets(FAILURES_PER_MINUTE),
         policy_file=LiveFile(settings.policy_file, load_policy, "policy"),
-        rules=Rules(link.client, settings.task_queue, EventIntakeMetrics(registry)),
+        rules=Rules(
+            lambda: link.client(RULES_SECONDS), settings.task_queue, EventIntakeMetrics(registry)
+        ),
         codec=converter_of(settings).payload_codec,
     )
 

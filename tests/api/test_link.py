@@ -12,9 +12,11 @@ from temporalio.client import Client
 
 from domain.executions import ExecutionReport
 from starter.api import link
+from starter.pulse import PULSE_SECONDS
 from tests.api.harness import Door, door
 from tests.api.proxy import Way, way_to
 from tests.api.test_problems import EVENTS, problem
+from tests.starter.harness import eventually_async
 
 DEADLINE = 1.0
 SLACK = 1.0  # of a machine that has much to do
@@ -43,7 +45,8 @@ async def way(temporal: Client, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 @pytest.fixture
 async def far(way: Way, tmp_path: Path) -> AsyncIterator[Door]:
     """An app whose Temporal is at the end of that way, and asks nobody who they are."""
-    async with door(None, tmp_path, authenticated=False, temporal_timeout=DEADLINE) as opened:
+    settings = {"temporal_timeout": DEADLINE, "task_queue": "api-link"}
+    async with door(None, tmp_path, authenticated=False, **settings) as opened:
         yield opened
 
 
@@ -60,6 +63,16 @@ async def _unreachable(api: Door, within: float) -> dict[str, Any]:
     return problem(answer, 503, "TEMPORAL_UNREACHABLE")
 
 
+async def _reached(api: Door) -> None:
+    """Return when the run is what is not found: Temporal was asked. It may take two attempts."""
+
+    async def look() -> bool:
+        answer, _ = await _asked(api)
+        return answer.status_code == 404
+
+    await eventually_async(look)
+
+
 async def test_temporal_may_come_after_the_api_go_and_come_again(far: Door, way: Way) -> None:
     """The process starts without it, answers 503 while it is away, and needs no restart."""
     way.close()
@@ -67,8 +80,7 @@ async def test_temporal_may_come_after_the_api_go_and_come_again(far: Door, way:
     assert way.address in document["detail"]
     for _ in range(2):
         await way.open()
-        answer, _seconds = await _asked(far)
-        problem(answer, 404, "NOT_FOUND")  # of the run: Temporal was asked
+        await _reached(far)
         way.close()
         await _unreachable(far, DEADLINE)
 
@@ -80,11 +92,35 @@ async def test_temporal_that_says_nothing_is_not_waited_for(far: Door, way: Way)
     way.silent = False
     way.close()  # what was sent into the silence is lost: only a new connection helps
     await way.open()
-    problem((await _asked(far))[0], 404, "NOT_FOUND")
+    await _reached(far)
     way.silent = True
     began = time.monotonic()
     await asyncio.gather(*(_unreachable(far, DEADLINE) for _ in range(50)))
     assert time.monotonic() - began < DEADLINE + SLACK
+
+
+async def test_an_event_is_not_taken_while_temporal_is_away(far: Door, way: Way) -> None:
+    """503, also when it falls silent, and never a run that nobody hears of: it may come again."""
+    await _reached(far)
+    event = {"specversion": "1.0", "id": "1", "source": "/shop", "type": "order.created"}
+
+    async def tell() -> httpx.Response:
+        return await far.http.post(EVENTS, json=event, params={"tenant_id": "home"})
+
+    for away in ("silent", "closed"):
+        if away == "silent":
+            way.silent = True
+        else:
+            way.close()
+        began = time.monotonic()
+        answer = await tell()
+        assert time.monotonic() - began < PULSE_SECONDS + 2 * DEADLINE + SLACK
+        problem(answer, 503, "TEMPORAL_UNREACHABLE")
+    way.silent = False
+    await way.open()
+    await _reached(far)
+    await far.context.rules.refresh_now()
+    assert (await tell()).status_code == 202
 
 
 async def test_readiness_says_that_temporal_is_missing(
@@ -92,6 +128,7 @@ async def test_readiness_says_that_temporal_is_missing(
 ) -> None:
     """503 soon also when it says nothing; and the process itself is well."""
     monkeypatch.setattr(link, "REMEMBERED", 0.0)
+    await _reached(far)
     await far.context.rules.refresh_now()
     assert (await far.http.get("/readyz")).status_code == 200
     way.silent = True

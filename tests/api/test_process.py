@@ -17,7 +17,7 @@ from temporalio.client import Client
 
 from shared.errors import TaskflowError
 from starter.api.__main__ import _resolved
-from tests.starter.harness import OWN, TASKFLOW
+from tests.starter.harness import OWN, TASKFLOW, eventually
 
 PATIENCE = 20.0
 
@@ -51,7 +51,9 @@ def served(
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("process") / "api.log"
     environment = _environment(
-        TEMPORAL_ADDRESS=temporal.service_client.config.target_host, TASKFLOW_LOG_FORMAT="json"
+        TEMPORAL_ADDRESS=temporal.service_client.config.target_host,
+        TASKFLOW_TASK_QUEUE="api-process",
+        TASKFLOW_LOG_FORMAT="json",
     )
     with (
         log.open("wb") as written,
@@ -84,7 +86,7 @@ def test_it_says_in_one_line_that_nobody_is_asked_who_they_are(
 ) -> None:
     """On this machine alone; and it is ready, because Temporal is there."""
     _, url, log = served
-    assert httpx.get(f"{url}/readyz", trust_env=False).json()["status"] == "ready"
+    eventually(lambda: httpx.get(f"{url}/readyz", trust_env=False).is_success)
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(line["action"], line.get("url")) for line in lines] == [
         ("anonymous", None),
