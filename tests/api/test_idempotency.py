@@ -13,6 +13,9 @@ from temporalio.worker import Worker
 
 from domain.answered import Answer
 from domain.ids import answered_id, recovery_queue
+from domain.packing import pack
+from shared.codec import encrypting
+from shared.codec_keys import Key, KeyRing
 from shared.errors import NotFound
 from starter import control, idempotency
 from starter.idempotency import KeyReused, answer_once
@@ -228,6 +231,22 @@ async def test_one_that_refuses_first_waits_for_what_another_does(
     first.gate.set()
 
     assert [answer for answer, _ in await asyncio.gather(*asked)] == [first.outcome] * 2
+
+
+async def test_answers_are_encrypted_with_everything_else(temporal: Client, tenant: str) -> None:
+    """Whoever has the keys is answered again; whoever reads Temporal's store learns nothing."""
+    keys: Any = {"data_converter": encrypting(KeyRing((Key.new("k1"),)))}
+    client = Client(**{**temporal.config(), **keys})
+    work = Work(Answer(request="r", status=200, body=pack("a canary"), headers={"ETag": "canary"}))
+    work.gate.set()
+
+    first = await answered(client, tenant, work)
+    again = await answered(client, tenant, work)
+
+    history = await temporal.get_workflow_handle(answered_id(tenant, "k")).fetch_history()
+    assert (first, again) == ((work.outcome, False), (work.outcome, True))
+    assert "canary" not in history.to_json()
+    assert pack("a canary") not in history.to_json()
 
 
 async def test_workers_end_what_keeps_an_answer_and_it_is_kept_still(
