@@ -14,7 +14,7 @@ from starlette.types import Scope as AsgiScope
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import PayloadCodec
 
-from domain.problems import InvalidInput, Problem, shown
+from domain.problems import InvalidInput, Path, Problem, shown
 from shared.codec import CannotDecrypt
 from shared.errors import NotFound
 from shared.temporal import namespace
@@ -32,20 +32,19 @@ Namespace = Annotated[
     str | None, Header(alias="X-Namespace", description="The namespace that the payloads are of")
 ]
 _PLAIN = {"payloads": [{"metadata": {"encoding": "anNvbi9wbGFpbg=="}, "data": "eyJhIjogMX0="}]}
-_SCHEMA = {
+_SCHEMA = {  # protobuf's JSON: what is left out or null is empty
     "type": "object",
-    "required": ["payloads"],
     "properties": {
         "payloads": {
-            "type": "array",
+            "type": ["array", "null"],
             "items": {
                 "type": "object",
                 "properties": {
                     "metadata": {
-                        "type": "object",
+                        "type": ["object", "null"],
                         "additionalProperties": {"type": "string", "format": "byte"},
                     },
-                    "data": {"type": "string", "format": "byte"},
+                    "data": {"type": ["string", "null"], "format": "byte"},
                 },
             },
         }
@@ -126,8 +125,7 @@ async def _answer(
 ) -> dict[str, Any]:
     """Errors: `HttpRefusal` for the body, `InvalidInput` for payloads that cannot be read."""
     data = (await read_json(request, CODEC_BYTES)).data
-    if not isinstance(data, dict):
-        raise InvalidInput([Problem((), f"must be an object, and this is {shown(data)}")])
+    _check_objects(data)
     try:
         given = ParseDict(data, Payloads(), ignore_unknown_fields=True)
     except (ParseError, TypeError, AttributeError) as error:
@@ -141,3 +139,16 @@ async def _answer(
         raise InvalidInput([Problem(("payloads",), str(error))]) from error
     response.headers["Cache-Control"] = "no-store"
     return {"payloads": [], **MessageToDict(Payloads(payloads=made))}
+
+
+def _check_objects(data: Any) -> None:
+    """Protobuf's reader takes text for an object without any field. Errors: `InvalidInput`."""
+    places: list[tuple[Path, Any]] = [((), data)]
+    if isinstance(data, dict) and isinstance(listed := data.get("payloads"), list):
+        places = [(("payloads", number), payload) for number, payload in enumerate(listed)]
+    if problems := [
+        Problem(at, f"must be an object, and this is {shown(value)}")
+        for at, value in places
+        if not isinstance(value, dict)
+    ]:
+        raise InvalidInput(problems)

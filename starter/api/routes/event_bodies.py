@@ -40,6 +40,8 @@ _EVENT = {
     "data": {"amount": 120},
 }
 _TEXT = {"type": "string", "minLength": 1, "pattern": "^[^\\x00-\\x1f\\x7f-\\x9f]+$"}
+_OR_NULL = {**_TEXT, "type": ["string", "null"]}
+"""Of attributes that may be left out: null says the same."""
 _SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["specversion", "id", "source", "type"],
@@ -48,17 +50,21 @@ _SCHEMA: dict[str, Any] = {
         "id": _TEXT,
         "source": {**_TEXT, "format": "uri-reference"},
         "type": {**_TEXT, "maxLength": MAX_TYPE},
-        "subject": _TEXT,
-        "time": {"type": "string", "format": "date-time"},
-        "datacontenttype": {**_TEXT, "description": "A media type; JSON if left out"},
-        "dataschema": {"type": "string", "format": "uri"},
+        "subject": _OR_NULL,
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "datacontenttype": {**_OR_NULL, "description": "A media type; JSON if left out"},
+        "dataschema": {"type": ["string", "null"], "format": "uri"},
         "data": {"description": "Any JSON; text, when `datacontenttype` says so"},
-        "data_base64": {"type": "string", "format": "byte", "description": "Instead of `data`"},
+        "data_base64": {
+            "type": ["string", "null"],
+            "format": "byte",
+            "description": "Instead of `data`",
+        },
     },
     "propertyNames": {"pattern": "^([a-z0-9]{1,64}|data_base64)$"},
     "additionalProperties": {
         "anyOf": [
-            _TEXT,
+            _OR_NULL,
             {"type": "boolean"},
             {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1},
         ]
