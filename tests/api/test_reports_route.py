@@ -18,9 +18,13 @@ import pytest
 from structlog.typing import EventDict
 from temporalio.client import Client
 
+from pluginkit.answers import Answer
+from pluginkit.reports import Heard, Report, Reporter, final, running
+from pluginkit.requests import Execution
+from pluginkit.secrets import secrets_of
 from shared.webhooks import ID, SIGNATURE, TIMESTAMP, Secret, sign
 from starter.callers import Scope
-from tests.api.harness import Door, door
+from tests.api.harness import HERE, Door, door
 from tests.api.test_problems import EVENTS, problem
 from tests.executions.harness import Executions, Told
 
@@ -87,6 +91,25 @@ async def test_a_signed_report_ends_the_execution(
     assert (first["tenant_id"], first["ids"]["run_id"]) == ("acme", run.handle.id)
     assert (first["status"], second["ids"]["sequence"]) == (200, "1")
     assert told.body["nonce"] not in str(logs)
+
+
+async def test_what_pluginkit_reports_is_taken(runtime_api: Door, executions: Executions) -> None:
+    """The helper of plugins in Python and the API speak the same, signature and all."""
+    run = await executions.start()
+    told = await run.accepted()
+    execution = Execution.model_validate(told.body)
+    transport = httpx.ASGITransport(runtime_api.app)
+    reporter = Reporter(HERE, secrets_of(_shown(NEW)), transport)
+    for said in (running({"done": 1}, "reading"), final(Answer(status="SUCCESS", result=[7]))):
+        sequence = 0 if said["status"] == "RUNNING" else 1
+        heard, _ = await reporter.send(Report("builder", execution, sequence, said), timeout=10)
+        assert heard is Heard.TAKEN
+    heard, _ = await reporter.send(Report("builder", execution, 2, running(None, None)), timeout=10)
+    assert heard is Heard.OVER
+    await reporter.close()
+    end = await run.end()
+    assert end.result is not None
+    assert end.result.result == [7]
 
 
 async def test_reports_in_any_order_and_twice_never_make_a_run_go_back(
