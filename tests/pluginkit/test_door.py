@@ -152,6 +152,14 @@ async def test_a_field_that_is_wrong_is_named(shared: Caller, fields: dict[str, 
     assert [error["path"] for error in answer.json()["errors"]] == list(fields)
 
 
+async def test_a_number_that_is_none_is_refused(shared: Caller, shop: Shop) -> None:
+    """Wherever it stands; a text that says so is a text."""
+    for number in (float("nan"), float("-inf")):
+        assert problem(await shared.call(params={"n": [number]})) == (400, "INVALID_EXECUTION")
+    await shared.result(params={"n": "NaN, Infinity"})
+    assert shop.calls[0].params == {"n": "NaN, Infinity"}
+
+
 async def test_a_body_of_unknown_length_is_not_read_to_its_end(
     shared: Caller, http: httpx.AsyncClient
 ) -> None:
