@@ -170,8 +170,13 @@ async def scene(
     create_keys(folder / "keys", "k1")
     limits = Limits(temporal, policy)
     recorder = Recorder()
-    watched = Client(**{**temporal.config(), "interceptors": [recorder]})
-    known = {"task_queue": limits.queue, "codec_keys_file": folder / "keys"}
+    watched = Client(
+        temporal.service_client,
+        namespace=temporal.namespace,
+        data_converter=temporal.data_converter,
+        interceptors=[recorder],
+    )
+    known: dict[str, Any] = {"task_queue": limits.queue, "codec_keys_file": folder / "keys"}
     async with limits.working(), door(watched, folder, **known) as opened:
         ann = await _owner(opened, f"a{uuid4().hex[:10]}")
         bob = opened.caller(f"b{uuid4().hex[:10]}", *TENANT_SCOPES)
