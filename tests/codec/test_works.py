@@ -13,6 +13,7 @@ from domain.ids import WATCH_ID
 from shared.codec import KEY_ID
 from tests.codec.stack import CANARIES, TENANT, UI, Stack
 from tests.codec.story import REFERENCE, TASKS, Story
+from tests.starter.harness import Cli
 
 MASKED = '"[secret://db-password]"'
 
@@ -83,7 +84,9 @@ def test_a_plan_names_secrets_that_cannot_be_read_from_here(encrypted: Stack) ->
         "acme/t: secret://api-key cannot be read from here; workers look for it when they call the "
         "plugin"
     ]
-    assert encrypted.unkeyed.json("plan", "-", stdin=text)["warnings"] == []
+    elsewhere = Cli(encrypted.folder, dict(encrypted.cli.environment))
+    del elsewhere.environment["TASKFLOW_SECRETS_DIR"]
+    assert elsewhere.json("plan", "-", stdin=text)["warnings"] == []
 
 
 async def test_the_watch_reads_registries_and_schedules(story: Story, encrypted: Stack) -> None:
