@@ -124,8 +124,8 @@ def test_a_signature_costs_next_to_nothing(file: Path) -> None:
     body = request_of(params={"text": "x" * 2000}).model_dump_json().encode()
     best = float("inf")
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(100):
             signature(secrets(), "execute", "builder", RUN_ID, "1", body=body)
-        best = min(best, (time.perf_counter() - began) / 100)
+        best = min(best, (time.thread_time() - began) / 100)
     assert best < 100e-6
