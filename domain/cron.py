@@ -9,6 +9,7 @@ crontab(5), as other dialects of cron know them: `L`, `L-3`, `LW`, `15W`, `5#2` 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from domain.cron_fields import FIELDS, CronError, field_values, quote
 from domain.month_days import LENGTHS, SpecialDay, matching_days
@@ -73,10 +74,11 @@ class CronExpression:
         )
 
 
+@lru_cache(maxsize=4096)
 def parse_cron(text: str) -> CronExpression:
     """The meaning of a crontab(5) expression of five fields or a macro such as `@daily`.
 
-    Raises CronError, for the first thing that is wrong.
+    One task asks several times on its way. Raises CronError, for the first thing that is wrong.
     """
     normal = _normalise(text)
     fields = normal.split(" ")

@@ -1,5 +1,6 @@
 """What a schedule will really do: the server's own list of its times, against the wanted ones."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -66,10 +67,10 @@ async def verify(
     A window is (after, until]; `wanted` holds all instants of all windows. The schedule must have
     no jitter: the server's list is of the times after it.
     """
-    found = []
-    for after, until in windows:
-        expected = {at for at in wanted if after < at <= until}
-        actual = set(await matching_times(client, schedule_id, after, until))
+    windows, found = list(windows), []
+    fires = await asyncio.gather(*(matching_times(client, schedule_id, *one) for one in windows))
+    for (after, until), times in zip(windows, fires, strict=True):
+        expected, actual = {at for at in wanted if after < at <= until}, set(times)
         if expected != actual:
             extra, missing = sorted(actual - expected), sorted(expected - actual)
             found.append(Difference(after, until, tuple(extra), tuple(missing)))
@@ -86,8 +87,10 @@ async def misfires(
     server's list is of the times after it.
     """
     zones = {ZoneInfo(t.timezone) for t in task.triggers if isinstance(t, CronTrigger)}
-    end = now + YEARS_LOOKED_AT
-    changes = sorted({change.at for zone in zones for change in clock_changes(zone, now, end)})
+    # From the full hour on: what was found of a zone then holds for all tasks that are asked about.
+    start = now.replace(minute=0, second=0, microsecond=0)
+    end = start + YEARS_LOOKED_AT
+    changes = sorted({change.at for zone in zones for change in clock_changes(zone, start, end)})
     if not changes or task.jitter:
         return []
     windows: list[tuple[datetime, datetime]] = []
