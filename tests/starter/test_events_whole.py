@@ -94,7 +94,7 @@ async def test_an_event_runs_a_registered_task(
 @pytest.mark.usefixtures("worker")
 async def test_a_burst_of_events_runs_a_registered_task_once(asking: Asking) -> None:
     """The worker's own `Debounce` workflow tells the others; `why` says what they wait for."""
-    await asking.apply(TASK | {"triggers": [RULE | {"debounce": "2s"}], "overlap": "allow"})
+    await asking.apply(TASK | {"triggers": [RULE | {"debounce": "5s"}], "overlap": "allow"})
     rules = await _known(asking)
     answers = await _send(asking, rules, "1", "2", "3")
     ids = [run.run_id for answer in answers for run in answer.runs]
