@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio.testing import ActivityEnvironment
 
+from activities.absent_fires import seen_run
 from activities.work_orders import WorkOrderActivities
 from domain.ids import manual_run_id
 from domain.limits import is_governed, skips_in_temporal
@@ -52,6 +53,7 @@ async def test_the_event_is_what_the_plugin_is_called_with(runs: Runs) -> None:
     assert (found["TriggerKind"], found["TriggerTime"]) == ("event", AT)
     assert "- event: `order.created`, id `o-17`, from `/shop`" in await details_of(handle)
     assert len(await event_types(handle)) == 13
+    assert seen_run(await handle.describe()) is None  # the watch takes it for no fire
 
 
 async def test_an_event_in_a_blackout_is_skipped_or_put_off(runs: Runs) -> None:
