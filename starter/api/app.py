@@ -30,7 +30,6 @@ _TAGS = [
     {"name": "runs", "description": "Runs by their ids"},
     {"name": "forecast", "description": "What will collide"},
     {"name": "sla-report", "description": "How it went"},
-    {"name": "sla-report", "description": "How it went"},
     {"name": "codec", "description": "For Temporal's Web UI: encrypted payloads as they are meant"},
     {"name": "events", "description": "What happens elsewhere, and what plugins report"},
     {"name": "health", "description": "For those who look after the process; no token is needed"},
