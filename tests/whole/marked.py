@@ -23,13 +23,20 @@ class Marked:
 
     def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """`taskflow ...`, its output readable as one stream, in a session of its own."""
+        return self._start([str(TASKFLOW), *arguments], environment)
+
+    def start_python(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        """The same with `python ...`."""
+        return self._start([sys.executable, *arguments], environment)
+
+    def _start(self, command: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
         inherited = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("TEMPORAL_", "TASKFLOW_"))
         }
         process = subprocess.Popen(
-            [TASKFLOW, *arguments],
+            command,
             cwd=self.folder,
             env={**inherited, MARK: self._mark, **environment},
             stdin=subprocess.DEVNULL,
