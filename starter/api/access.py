@@ -94,7 +94,7 @@ async def _authenticated(request: Request, context: Context, audit: Audit) -> Ca
     if wait := context.failures.wait(address):
         raise too_many(wait, f"too many wrong credentials came from {address}")
     try:
-        caller = await context.authenticator.caller(request.headers.get("authorization"))
+        caller = await context.authenticator.caller(_credentials(request))
     except Unauthenticated:
         context.failures.take(address)
         raise
@@ -106,6 +106,15 @@ async def _authenticated(request: Request, context: Context, audit: Audit) -> Ca
         what = f"more than {limit} requests a minute came from {' '.join(key)}"
         raise too_many(wait, what)
     return caller
+
+
+def _credentials(request: Request) -> str | None:
+    """The one header. Errors: `Unauthenticated` for several: others may go by another of them."""
+    said = request.headers.getlist("authorization")
+    if len(said) > 1:
+        message = "the request has several Authorization headers"
+        raise Unauthenticated(message, "credentials_malformed")
+    return said[0] if said else None
 
 
 bearer = Security(_bearer)

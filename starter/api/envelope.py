@@ -63,8 +63,9 @@ class _Exchange:
                 await self._answer(refusal, receive)
                 return
             await app(self._scope, receive, self._sending)
-        except ClientDisconnect:
-            log.info("the client left before its body had come", action="request_left")
+        except ClientDisconnect as left:
+            reason = str(left) or "its body had not come"
+            log.info("the client left", action="request_left", reason=reason)
         except Exception:  # the last place that can answer
             log.exception("a request failed", action="request_failed", path=self._scope["path"])
             if self._status is None:
@@ -97,7 +98,12 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             MutableHeaders(scope=message)[REQUEST_ID] = self.request_id
-        await self._send(message)
+        try:
+            await self._send(message)
+        except Exception as error:
+            # The connection broke, or what came on it after the head was no HTTP any more.
+            self._status = None
+            raise ClientDisconnect(repr(error)) from error
 
     async def _answer(self, refusal: HttpRefusal, receive: Receive) -> None:
         self._audit.code = refusal.code
