@@ -76,6 +76,7 @@ def live(stack: Stack) -> Story:
     cli = stack.cli
     file = cli.file("tasks.json", json.dumps({"tenants": TENANTS, "tasks": TASKS}))
     planned, applied = cli.json("plan", file), cli.json("apply", file)
+    cli.ok("apply", "-", stdin=json.dumps({"tasks": [_soon()]}))
     payload = json.dumps({"shop": CANARIES["payload"]})
     good = cli.json("trigger", "good", "--payload", payload, "--wait")
     bad = json.loads(cli.run("trigger", "bad", "--payload", payload, "--wait", "--json").out)
@@ -88,7 +89,7 @@ def live(stack: Stack) -> Story:
         _event(stack, number, {"canary": CANARIES["event"], "amount": amount})
         for number, amount in enumerate((200, CANARIES["event"]))
     ]
-    statuses = eventually(lambda: _ended(stack))
+    statuses = eventually(lambda: _ended(stack), within=60)
     return Story(
         planned=planned,
         applied=applied,
@@ -109,11 +110,26 @@ def live(stack: Stack) -> Story:
     )
 
 
+def _soon() -> dict[str, Any]:
+    """A task that its schedule fires while the rest of the story goes on."""
+    params = {"canary": CANARIES["param"], **REFERENCE}
+    return {
+        "task_id": "soon",
+        "plugin_id": "echo",
+        "triggers": [{"every": "10s"}],
+        "params": params,
+    }
+
+
 def _ended(stack: Stack) -> dict[str, str]:
     """The status of each task's newest run, once all have ended."""
     newest = {run["task_id"]: run for run in reversed(stack.cli.json("runs")["runs"])}
     over = [run["ended_at"] for run in newest.values()]
-    return {k: run["status"] for k, run in newest.items()} if len(over) == 4 and all(over) else {}
+    return (
+        {k: run["status"] for k, run in newest.items()}
+        if len(over) == len(TASKS) + 1 and all(over)
+        else {}
+    )
 
 
 def _event(stack: Stack, number: int, data: Any) -> Any:
