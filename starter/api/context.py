@@ -17,6 +17,7 @@ from shared.temporal import converter_of
 from starter.api.audit import Audit
 from starter.api.limits import FAILURES_PER_MINUTE, Buckets
 from starter.api.link import TemporalLink
+from starter.api.replays import Replays
 from starter.authentication import Anonymous
 from starter.callers import Authenticator
 from starter.rules import Rules
@@ -40,6 +41,7 @@ class Context:
     policy_file: LiveFile[Policy]
     rules: Rules
     codec: PayloadCodec | None = None
+    replays: Replays = field(default_factory=Replays)
     stopping: bool = False
 
     @property

@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
+from itertools import count, permutations
 from typing import Any
 
 import httpx
@@ -52,9 +52,12 @@ def _event(data: dict[str, Any]) -> bytes:
     ).encode()
 
 
+_numbers = count(1)
+
+
 def _signed(body: bytes, secret: Secret = NEW, *, ago: float = 0) -> dict[str, str]:
     now = datetime.now(UTC) - timedelta(seconds=ago)
-    headers = sign([secret], "msg_1", body, now=now)
+    headers = sign([secret], f"msg_{next(_numbers)}", body, now=now)
     return {**headers, "Content-Type": "application/cloudevents+json"}
 
 
@@ -152,6 +155,36 @@ async def test_the_same_end_a_hundred_times_is_one(
     await run.end()
 
 
+async def test_a_request_that_was_taken_and_is_replayed_is_401(
+    runtime_api: Door, executions: Executions
+) -> None:
+    """The very same bytes, whatever stands beside the signature; signed anew they may come."""
+    run = await executions.start()
+    told = await run.accepted()
+    body = _event(told.says(0, progress=1).model_dump(mode="json"))
+    headers = _signed(body)
+
+    async def send(headers: dict[str, str]) -> httpx.Response:
+        return await runtime_api.http.post(EVENTS, content=body, headers=headers)
+
+    answers = await asyncio.gather(*(send(headers) for _ in range(20)))
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 401: 19}
+    for disguised in (headers, {**headers, SIGNATURE: f"v1,AAAA {headers[SIGNATURE]}"}):
+        problem(await send(disguised), 401, "REPLAYED_SIGNATURE")
+    assert (await send(_signed(body))).json()["duplicate"]
+    assert await _outcome(runtime_api, told, 1, "SUCCESS") == "taken"
+    await run.end()
+
+
+async def test_a_request_that_could_not_be_taken_may_be_repeated(runtime_api: Door) -> None:
+    """Nothing came of it, so the same bytes are no replay."""
+    body = _report()
+    headers = _signed(body)
+    for _ in range(2):
+        answer = await runtime_api.http.post(EVENTS, content=body, headers=headers)
+        problem(answer, 404, "NOT_FOUND")
+
+
 async def test_old_attempts_ended_runs_and_foreign_ones(
     runtime_api: Door, executions: Executions
 ) -> None:
@@ -214,7 +247,7 @@ def _forgeries() -> dict[str, dict[str, str]]:
         "stale": _signed(body, ago=301),
         "of the future": _signed(body, ago=-302),
         "another time": {**good, TIMESTAMP: str(int(now) - 10)},
-        "another id": {**good, ID: "msg_2"},
+        "another id": {**good, ID: "msg_0"},
         "an id with a full stop": {**good, ID: "msg_1.5"},
         "no id": {**good, ID: ""},
         "no time": {**good, TIMESTAMP: ""},

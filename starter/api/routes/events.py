@@ -64,7 +64,8 @@ async def receive(
         content = await reports.signed_body(request, context, audit)
         media_type_of(request, STRUCTURED, JSON)
         report = reports.report_in((await strict_json(content)).data)
-        return JSONResponse(await reports.take(context, audit, None, report))
+        with context.replays.once(request.headers, content):
+            return JSONResponse(await reports.take(context, audit, None, report))
     caller = await caller_with(Scope.EVENT_PUBLISH, request, context, audit)
     if tenant_id is not None or not caller.is_admin:
         audit.tenant_id = caller.tenant(tenant_id)
