@@ -76,7 +76,7 @@ async def test_the_schedule_of_a_task_of_events_is_made_again(watched: Watched) 
     await watched.deleted(task)
     tick = await look(watched.watch(), now, now)
     assert own(tick, task) == ["its schedule was deleted in Temporal, and is made again"]
-    assert await watched.schedule(task).describe()
+    assert (await watched.schedule(task).describe()).id
     assert await watched.runs_of(task) == []
 
 
