@@ -70,7 +70,9 @@ async def pause(client: Client, tenant_id: str, task_id: str, *, who: str, reaso
         await handle.pause(note=note[:1000])
 
 
-async def resume(client: Client, tenant_id: str, task_id: str, *, who: str) -> bool:
+async def resume(
+    client: Client, tenant_id: str, task_id: str, *, who: str, reason: str = ""
+) -> bool:
     """Fire again from now on; fires of the pause are not caught up.
 
     Resuming a schedule that was idle for more than a week can make Temporal delete it, so this
@@ -79,7 +81,7 @@ async def resume(client: Client, tenant_id: str, task_id: str, *, who: str) -> b
     description, _ = await describe_task(client, tenant_id, task_id)
     handle = _handle(client, tenant_id, task_id)
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    note = f"resumed by {who} at {at}"
+    note = (f"resumed by {who} at {at}" + (f": {reason}" if reason else ""))[:1000]
     with temporal_errors(missing=no_task(tenant_id, task_id)):
         await handle.unpause(note=note)
         await registry.set_paused(client, (tenant_id, task_id), paused=False, note="")

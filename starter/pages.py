@@ -54,7 +54,7 @@ async def page_of_tasks(
     query = f"TenantId = '{tenant_id}'"
     query += f" AND PluginId = '{plugin_id}'" if plugin_id else ""
     query += "" if paused is None else f" AND TemporalSchedulePaused = {str(paused).lower()}"
-    token = _token(query, cursor)
+    token, _ = _opened(query, cursor)
     with temporal_errors(), _cursor_errors(cursor):
         found = await client.list_schedules(query, page_size=limit, next_page_token=token)
         await found.fetch_next_page()
@@ -77,10 +77,13 @@ async def page_of_runs(
 ) -> Page[RunView]:
     """Runs of a task, the latest started first; of a page those that were due last come first.
 
-    Errors: as of `page_of_tasks`; `NotFound` for a task that is not registered and has no runs.
+    All pages are of those that started since the first page's `since`. Errors: as of
+    `page_of_tasks`; `NotFound` for a task that is not registered and has no runs.
     """
+    list_of = runs_query(tenant_id, task_id, status, None)
+    token, began = _opened(list_of, cursor)
+    since = began if cursor else since
     query = runs_query(tenant_id, task_id, status, since)
-    token = _token(query, cursor)
     with temporal_errors(), _cursor_errors(cursor):
         found = client.list_workflows(query, page_size=limit, next_page_token=token)
         await found.fetch_next_page()
@@ -88,24 +91,31 @@ async def page_of_runs(
     if not views:
         await describe_task(client, tenant_id, task_id)  # no runs, or no such task?
     runs = await with_pauses(client, newest_first(views))
-    return Page(runs, _cursor(query, found.next_page_token))
+    return Page(runs, _cursor(list_of, found.next_page_token, since))
 
 
-def _cursor(query: str, token: bytes | None) -> str | None:
-    return base64.urlsafe_b64encode(_seal(query) + token).decode() if token else None
-
-
-def _token(query: str, cursor: str | None) -> bytes | None:
-    """What a cursor of this very list stands for. Errors: `InvalidInput`."""
-    if cursor is None:
+def _cursor(query: str, token: bytes | None, since: datetime | None = None) -> str | None:
+    if not token:
         return None
+    began = since.isoformat() if since else ""
+    content = _seal(query) + len(began).to_bytes() + began.encode() + token
+    return base64.urlsafe_b64encode(content).decode()
+
+
+def _opened(query: str, cursor: str | None) -> tuple[bytes | None, datetime | None]:
+    """What a cursor of this very list stands for, and its `since`. Errors: `InvalidInput`."""
+    if cursor is None:
+        return None, None
     try:
         content = base64.b64decode(cursor, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        content = b""
-    if content[:_SEAL] != _seal(query) or not content[_SEAL:]:
+        length = content[_SEAL]
+        began, token = content[_SEAL + 1 :][:length].decode(), content[_SEAL + 1 + length :]
+        since = datetime.fromisoformat(began) if began else None
+    except (binascii.Error, ValueError, IndexError):
+        raise _bad_cursor() from None
+    if content[:_SEAL] != _seal(query) or not token or (since and since.tzinfo is None):
         raise _bad_cursor()
-    return content[_SEAL:]
+    return token, since
 
 
 def _seal(query: str) -> bytes:

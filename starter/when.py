@@ -5,16 +5,21 @@ from datetime import UTC, datetime
 from domain.duration import parse_duration
 from domain.problems import InvalidInput, Problem, shown
 
+YEARS = range(1000, 9001)
+"""Around a time there are others to be looked at, and no clock goes from year 1 to 9999."""
+
 
 def instant(text: str, what: str) -> datetime:
     """A time with its offset from UTC, such as 2027-01-01T02:00:00+08:00 or ...Z."""
+    message = f"{shown(text)} is not a time: write it as 2027-01-01T02:00:00+08:00"
     try:
         at = datetime.fromisoformat(text)
         if at.utcoffset() is not None:
-            return at.astimezone(UTC)
+            if at.year in YEARS:
+                return at.astimezone(UTC)
+            message = f"{shown(text)} is not in the years {YEARS.start} to {YEARS.stop - 1}"
     except (ValueError, OverflowError):
         pass
-    message = f"{shown(text)} is not a time: write it as 2027-01-01T02:00:00+08:00"
     raise InvalidInput([Problem((what,), message)])
 
 

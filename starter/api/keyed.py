@@ -16,7 +16,7 @@ from domain.answered import Answer
 from domain.packing import pack, unpack
 from starter.api.access import Access
 from starter.idempotency import answer_once
-from starter.pulse import while_alive
+from starter.pulse import PULSE_SECONDS, while_alive
 
 LONG_SECONDS = 300.0
 """For work whose length grows with what is asked; a server that falls silent ends it at once."""
@@ -117,8 +117,11 @@ KeyedRequest = Annotated[Keyed, Depends(_keyed)]
 async def at_length(access: Access, work: Callable[[Client], Awaitable[Result]]) -> Result:
     """What work comes to that may take its time. Errors: its own, and `TemporalUnreachable`."""
     context = access.context
+    patience = context.settings.temporal_timeout
+    # The first look comes a second later, and all of it is to take no longer than any other call.
+    left = max(patience - PULSE_SECONDS, patience / 2)
     async with context.temporal.client(LONG_SECONDS) as client:
-        return await while_alive(client, work(client), context.settings.temporal_timeout)
+        return await while_alive(client, work(client), left)
 
 
 def _digest(request: Request, data: Any) -> str:

@@ -258,11 +258,15 @@ async def test_runs_are_listed_in_pages_by_state_and_time(ann: Operator) -> None
         return len(found["runs"]) == 3
 
     await eventually_async(listed)
-    first = await ann.done("GET", "/tasks/report/runs?limit=2", model=RunList)
-    cursor = first["next_cursor"]
-    second = await ann.done("GET", f"/tasks/report/runs?limit=2&cursor={cursor}", model=RunList)
+    for filters in ("limit=2", "limit=2&since=1h", "limit=2&status=PENDING"):
+        first = await ann.done("GET", f"/tasks/report/runs?{filters}", model=RunList)
+        path = f"/tasks/report/runs?{filters}&cursor={first['next_cursor']}"
+        second = await ann.done("GET", path, model=RunList)
+        assert len({run["run_id"] for run in first["runs"] + second["runs"]}) == 3, filters
+        other = await ann.call("GET", f"{path}&status=FAILED")
+        problem(other, 422, "INVALID_INPUT")
 
-    assert (empty["runs"], len(first["runs"]), len(second["runs"])) == ([], 2, 1)
+    assert empty["runs"] == []
     none = await ann.done("GET", "/tasks/report/runs?status=FAILED", model=RunList)
     assert none["runs"] == []
     problem(await ann.call("GET", "/tasks/nowhere/runs"), 404, "NOT_FOUND")
@@ -276,6 +280,8 @@ async def test_parameters_that_are_wrong_are_named(ann: Operator) -> None:
         *(("/tasks?limit=0", "limit"), ("/tasks?limit=1001", "limit")),
         *(("/tasks?paused=maybe", "paused"), ("/tasks?plugin_id=a'b", "plugin_id")),
         *(("/tasks/report/why?at=noon", "at"), ("/forecast?hours=169", "hours")),
+        ("/tasks/report/why?at=0001-01-01T00:00:00Z", "at"),
+        ("/tasks/report/why?at=9999-12-31T23:59:59Z", "at"),
         *(("/sla-report?since=x", "since"), ("/sla-report?since=1h&until=2h", "since")),
     ):
         [error] = problem(await ann.call("GET", path), 422, "INVALID_INPUT")["errors"]

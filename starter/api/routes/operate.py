@@ -30,7 +30,7 @@ class PauseBody(Model):
 
 
 class ResumeBody(Model):
-    """`reason` is for the log alone; `running`: the runs that are held go on too."""
+    """Why, and whether the runs that are held go on too."""
 
     reason: Annotated[str, Field(max_length=holding.MOST_REASON)] = ""
     running: Annotated[bool, Field(strict=True)] = False
@@ -97,7 +97,7 @@ async def resume(
     async def work(client: Client) -> Reply:
         key, who = (access.tenant_id, task_id), access.caller.name
         etag = await _checked(client, access, task_id, if_match)
-        recreated = await control.resume(client, *key, who=who)
+        recreated = await control.resume(client, *key, who=who, reason=asked.reason)
         runs = await holding.resume_runs(client, *key) if asked.running else []
         done = {"paused": False, "recreated": recreated, "runs": runs}
         return Reply({**_ids(access, task_id), **done}, headers=etag)

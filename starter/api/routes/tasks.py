@@ -192,7 +192,7 @@ async def list_runs(
     limit: Limit = FEW,
     cursor: Cursor = None,
 ) -> Response:
-    """The latest first. For further pages name a time in `since`, as `2h` moves with the clock."""
+    """The latest first; the pages of `since=2h` are all of the two hours before the first one."""
     earliest = since(started_since, datetime.now(UTC)) if started_since is not None else None
     async with access.context.temporal.client() as client:
         page = await page_of_runs(
