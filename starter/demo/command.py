@@ -1,6 +1,7 @@
 """The demo from start to verdict."""
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
@@ -15,11 +16,13 @@ from pydantic import JsonValue
 from rich.console import Console
 from temporalio.client import Client
 
+from domain.task import Task
 from sandbox.client import SandboxClient
 from shared.errors import TaskflowError, TemporalUnreachable
 from shared.settings import get_settings
 from starter.control import describe_task, trigger
 from starter.demo.display import Display, make_console, runs_table
+from starter.demo.door import Door
 from starter.demo.scenario import EXAMPLES, Key, Scenario, due_runs, load_scenario, quiet_moment
 from starter.demo.verdict import Verdict, judge
 from starter.dev.options import DevOptions
@@ -34,6 +37,8 @@ POLL_SECONDS = 0.5
 MANUAL_RUNS = 3
 ANNOUNCED_WITHIN = 15.0
 """Seconds within which the work order of a run that ended has been announced."""
+_OF_OTHERS = ("TASKFLOW_TOKENS_FILE", "TASKFLOW_OIDC_ISSUER")
+"""Who may come in elsewhere: the API of the demo is its own, and answers this machine alone."""
 LAST_RUNS = timedelta(seconds=30)
 """How long runs that are due may take to show and to end after the last moment."""
 
@@ -57,6 +62,8 @@ async def _run(seconds: float, console: Console) -> int:
         state_dir=state,
         sandbox_config=EXAMPLES / "plugins.yaml",
     )
+    for name in _OF_OTHERS:
+        os.environ.pop(name, None)
     _cancel_on_signals()
     try:
         console.print("Starting Temporal, the plugins and a worker ...")
@@ -103,29 +110,29 @@ async def _story(stack: DevStack, scenario: Scenario, seconds: float, console: C
     await _sleep_until(begin)
     plan = await make_plan(client, scenario.registration, task_queue=get_settings().task_queue)
     await carry_out(client, plan)
-    until = quiet_moment(scenario.tasks, begin + timedelta(seconds=seconds))
-    due: dict[str, Key] = {}
-    for task in scenario.tasks:
-        key = (task.tenant_id, task.task_id)
-        description, _ = await describe_task(client, *key)
-        due |= dict.fromkeys(due_runs(task, description.info.created_at, until), key)
-    console.print(
-        f"Registered {len(plan.created)} tasks of examples/tasks.yaml; "
-        f"{len(due)} runs are due until {until:%H:%M:%S} UTC, and {MANUAL_RUNS} more by hand"
-    )
-    await _foresee(client, seconds, console)
-    by_hand = scenario.tasks[0]
-    for number in range(MANUAL_RUNS):
-        payload: JsonValue = {"asked_by": "demo", "number": number}
-        run_id = await trigger(client, by_hand.tenant_id, by_hand.task_id, payload=payload)
-        due[run_id] = (by_hand.tenant_id, by_hand.task_id)
-    with Display(console, scenario.tasks, until) as display:
-        runs = await _watch(client, due, until, display)
+    async with Door(stack.api_url or "", scenario.by_api.tenant_id) as door:
+        await door.register(scenario.body)
+        until = quiet_moment(scenario.tasks, begin + timedelta(seconds=seconds))
+        due = await _due(client, scenario, until)
+        console.print(
+            f"Registered {len(plan.created)} tasks of examples/tasks.yaml, and one by the API;\n"
+            f"{len(due)} runs are due until {until:%H:%M:%S} UTC, {MANUAL_RUNS} more by hand and "
+            f"{len(scenario.event_runs)} by events"
+        )
+        await _foresee(client, seconds, console)
+        due |= scenario.event_runs | await _by_hand(client, scenario.tasks[0])
+        with Display(console, scenario.tasks, until) as display:
+            runs, _ = await asyncio.gather(
+                _watch(client, due, until, display),
+                door.tell(scenario.batch, scenario.event_runs.keys()),
+            )
     async with SandboxClient(stack.sandbox_url or "") as sandbox:
         deliveries = await sandbox.deliveries()
         orders = {run_id for run_id, key in due.items() if scenario.expected[key].work_order}
         announced = await _announced(sandbox, orders)
-    judged = [run for run in runs if run.trigger_time and run.trigger_time <= until]
+    judged = [
+        run for run in runs if run.run_id in due or (run.trigger_time and run.trigger_time <= until)
+    ]
     console.print(runs_table(judged))
     return judge(
         due,
@@ -136,6 +143,26 @@ async def _story(stack: DevStack, scenario: Scenario, seconds: float, console: C
         groups=scenario.groups(),
         announced=announced,
     )
+
+
+async def _due(client: Client, scenario: Scenario, until: datetime) -> dict[str, Key]:
+    """The runs that clocks owe until then, each from when its task was registered."""
+    due: dict[str, Key] = {}
+    for task in scenario.tasks:
+        key = (task.tenant_id, task.task_id)
+        description, _ = await describe_task(client, *key)
+        due |= dict.fromkeys(due_runs(task, description.info.created_at, until), key)
+    return due
+
+
+async def _by_hand(client: Client, task: Task) -> dict[str, Key]:
+    """Runs of a task that are started now."""
+    key = (task.tenant_id, task.task_id)
+    started: dict[str, Key] = {}
+    for number in range(MANUAL_RUNS):
+        payload: JsonValue = {"asked_by": "demo", "number": number}
+        started[await trigger(client, *key, payload=payload)] = key
+    return started
 
 
 async def _announced(sandbox: SandboxClient, wanted: set[str]) -> list[str]:

@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from domain.document import parse_yaml
+from domain.document import parse_json, parse_yaml
 from domain.due import due_times
-from domain.ids import scheduled_run_id
+from domain.events_in import parse_batch
+from domain.ids import event_run_id, scheduled_run_id
 from domain.problems import InvalidInput, problems_of
 from domain.registration import Registration, read_registration
 from domain.states import RunState
@@ -18,6 +19,7 @@ from domain.task import Task
 from shared.files import read_text
 from shared.policy import load_policy
 from shared.settings import ROOT, get_settings
+from starter.taskdoc import read_task_document
 
 EXAMPLES = ROOT / "examples"
 MARGIN = timedelta(seconds=1.5)
@@ -44,19 +46,28 @@ class _ExpectedFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     runs: dict[str, Expected]
+    events: dict[str, list[str]] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """The tasks, and by task what their runs come to."""
+    """The tasks, and by task what their runs come to.
+
+    `body` registers `by_api` through the API; `batch` is of the events, which start `event_runs`
+    (id -> task).
+    """
 
     registration: Registration
     expected: dict[Key, Expected]
+    body: str
+    by_api: Task
+    batch: str
+    event_runs: dict[str, Key]
 
     @property
     def tasks(self) -> Sequence[Task]:
         """The example tasks."""
-        return self.registration.tasks
+        return *self.registration.tasks, self.by_api
 
     def groups(self) -> dict[str, frozenset[Key]]:
         """The tasks that must never run at once, by the mutex group that they share."""
@@ -72,11 +83,30 @@ class Scenario:
 
 def load_scenario() -> Scenario:
     """Read the example files. Errors: `InvalidInput` with every problem and its file."""
-    tasks_file, expected_file = EXAMPLES / "tasks.yaml", EXAMPLES / "expected.yaml"
     policy = load_policy(get_settings().policy_file)
-    registration = _from(tasks_file, lambda text: read_registration(parse_yaml(text), policy))
-    expected = _from(expected_file, _read_expected)
-    return Scenario(registration, expected)
+    tasks = EXAMPLES / "tasks.yaml"
+    registration = _from(tasks, lambda text: read_registration(parse_yaml(text), policy))
+    body, by_api = _from(
+        EXAMPLES / "registration.json",
+        lambda text: (text, read_task_document(parse_json(text), policy).registration.tasks[0]),
+    )
+    expected = _from(EXAMPLES / "expected.yaml", _read_expected)
+    batch, events = _from(
+        EXAMPLES / "events.json", lambda text: (text, parse_batch(parse_json(text).data))
+    )
+    sources = {event.id: event.source for event in events}
+    return Scenario(
+        registration,
+        {_key_of(name): value for name, value in expected.runs.items()},
+        body,
+        by_api,
+        batch,
+        {
+            event_run_id(*_key_of(name), sources[event_id], event_id): _key_of(name)
+            for name, ids in expected.events.items()
+            for event_id in ids
+        },
+    )
 
 
 def _from(path: Path, read: Callable[[str], Result]) -> Result:
@@ -86,13 +116,17 @@ def _from(path: Path, read: Callable[[str], Result]) -> Result:
         raise InvalidInput(error.problems, str(path)) from error
 
 
-def _read_expected(text: str) -> dict[Key, Expected]:
+def _read_expected(text: str) -> _ExpectedFile:
     document = parse_yaml(text)
     try:
-        found = _ExpectedFile.model_validate(document.data)
+        return _ExpectedFile.model_validate(document.data)
     except ValidationError as error:
         raise InvalidInput(document.placed(problems_of(error))) from error
-    return {(key.split("/")[0], key.split("/")[1]): value for key, value in found.runs.items()}
+
+
+def _key_of(name: str) -> Key:
+    tenant_id, _, task_id = name.partition("/")
+    return tenant_id, task_id
 
 
 def due_runs(task: Task, after: datetime, until: datetime) -> dict[str, datetime]:

@@ -1,11 +1,15 @@
 """The example files, and the moments between which the demo looks."""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.due import due_times
+from domain.events_in import parse_batch
+from domain.ids import event_run_id
+from domain.rules import RuleIndex, RuleSource
 from starter.demo.scenario import MARGIN, due_runs, load_scenario, quiet_moment
 
 BASE = datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC)
@@ -16,6 +20,20 @@ def test_every_example_task_has_its_expectation() -> None:
     scenario = load_scenario()
     assert {(task.tenant_id, task.task_id) for task in scenario.tasks} == scenario.expected.keys()
     assert len({task.tenant_id for task in scenario.tasks}) == 2
+
+
+def test_the_example_events_run_what_is_expected() -> None:
+    """By the rules of the tasks: one of the events is too small for the filter."""
+    scenario = load_scenario()
+    sources = [RuleSource(task, 1.0, "q", paused=False, limited=False) for task in scenario.tasks]
+    events, runs = parse_batch(json.loads(scenario.batch)), dict[str, tuple[str, str]]()
+    for event in events:
+        for rule in RuleIndex.of(sources).match("acme", event).rules:
+            key = (rule.task.tenant_id, rule.task.task_id)
+            runs[event_run_id(*key, event.source, event.id)] = key
+    assert runs == scenario.event_runs
+    assert len(events) == 3
+    assert len(runs) == 2
 
 
 def test_the_examples_share_a_mutex_group() -> None:
