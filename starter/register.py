@@ -15,7 +15,7 @@ from domain.document import Document
 from domain.policy import Policy
 from domain.problems import InvalidInput, Problem, shown
 from domain.task import Task
-from shared.errors import NotFound
+from shared.errors import NotFound, TaskflowError
 from shared.registry import Key
 from starter.callers import Caller, Forbidden, Scope
 from starter.conditions import Condition, tag_now
@@ -134,16 +134,19 @@ async def _register(
     conflicts: bool,
 ) -> Registered:
     registration = document.registration
-    with document.placing():
-        plan = await make_plan(
-            client, registration, task_queue=task_queue, touch=client not in _PREPARED
-        )
-        _PREPARED.add(client)
-        if conflicts or not can_collide(plan, registration):
-            await add_conflicts(client, plan, registration, datetime.now(UTC))
-        else:
-            plan.warnings.append(UNFORESEEN)
-    done = await carry_out(client, plan, guard=condition.check if condition else None)
+    touch = client not in _PREPARED
+    try:
+        with document.placing():
+            plan = await make_plan(client, registration, task_queue=task_queue, touch=touch)
+            _PREPARED.add(client)
+            if conflicts or not can_collide(plan, registration):
+                await add_conflicts(client, plan, registration, datetime.now(UTC))
+            else:
+                plan.warnings.append(UNFORESEEN)
+        done = await carry_out(client, plan, guard=condition.check if condition else None)
+    except TaskflowError:
+        _PREPARED.discard(client)  # a server that was away may be another one when it is back
+        raise
     return Registered(registration.tasks, done)
 
 

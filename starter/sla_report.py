@@ -17,6 +17,7 @@ from temporalio.service import RPCError
 from activities.registered import Registered
 from domain.agenda import Agenda, Fire, Key, Spans
 from domain.attributes import TASK_RUN, TRIGGER_TIME
+from domain.duration import format_duration
 from domain.ids import parse_run_id, scheduled_run_id
 from domain.levels import FATES, Fate, Level
 from domain.problems import InvalidInput, Problem
@@ -101,10 +102,11 @@ async def make_report(
     until = min(until, now)
     check_window(since, until)
     with temporal_errors():
-        report = SlaReport(await _retained(client, since, until, now), until)
+        retention = await _retention(client)
+        report = SlaReport(min(max(since, now - retention), until), until)
         if report.since > since:
             report.warnings.append(
-                f"Temporal keeps what has ended for {_days(now - report.since)}: "
+                f"Temporal keeps what has ended for {format_duration(retention)}: "
                 f"the report begins at {rfc3339(report.since)}"
             )
         spans = await _spans(client, tenant_id, task_queue, report)
@@ -112,13 +114,12 @@ async def make_report(
     return report
 
 
-async def _retained(client: Client, since: datetime, until: datetime, now: datetime) -> datetime:
-    """From when on Temporal has what has ended."""
+async def _retention(client: Client) -> timedelta:
+    """How long Temporal keeps what has ended."""
     namespace = await client.workflow_service.describe_namespace(
         DescribeNamespaceRequest(namespace=client.namespace)
     )
-    retention = namespace.config.workflow_execution_retention_ttl.ToTimedelta()
-    return min(max(since, now - retention), until)
+    return namespace.config.workflow_execution_retention_ttl.ToTimedelta()
 
 
 async def _spans(
@@ -281,8 +282,3 @@ def _fate(view: RunView, now: datetime) -> Fate:
         skipped=view.status is RunState.SKIPPED,
     )
     return FATES[judge_run(_due(view), seen, now=now)]
-
-
-def _days(length: timedelta) -> str:
-    days = length / timedelta(days=1)
-    return f"{days:.1f} days" if days >= 2 else f"{length / timedelta(hours=1):.0f} hours"  # noqa: PLR2004

@@ -191,6 +191,20 @@ async def test_a_task_is_shown_with_a_tag_that_spares_reading_it_again(ann: Oper
     assert changed.json()["task"]["timeout"] == "1m"
 
 
+async def test_a_pause_and_its_end_say_who_and_why(ann: Operator) -> None:
+    """In the note that both doors show: the id of the token, and the reason that came with it."""
+    await ann.register()
+    who = ann.headers["Authorization"].split("_")[1]
+    notes = []
+    for act, reason in (("pause", "until the fix"), ("resume", "it is fixed")):
+        await ann.call("PUT", f"/tasks/report/{act}", {"reason": reason})
+        notes.append((await ann.call("GET", "/tasks/report")).json()["note"])
+
+    assert notes[0].startswith(f"paused by {who} at ")
+    assert notes[1].startswith(f"resumed by {who} at ")
+    assert [note.rpartition(": ")[2] for note in notes] == ["until the fix", "it is fixed"]
+
+
 async def test_changes_may_depend_on_what_the_caller_has_seen(ann: Operator) -> None:
     """If-Match on every change, and If-None-Match to create only: 412, and nothing is changed."""
     etag = (await ann.register()).headers["etag"]
