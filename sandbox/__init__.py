@@ -15,6 +15,7 @@ What a plugin has to do as well, it does by `pluginkit`: reading and checking ca
 fences, answers and problems. Its faults, and the log that proves what was done, are its own.
 
 - `knobs`: how one plugin behaves, and the script language of outcomes;
+- `accepted`: work after a 202, and the reports of it;
 - `ledger`: what is known of every idempotency key, without I/O; `lines`: how the log tells it;
 - `reservations`: what is known of every reservation of capacity, without I/O;
 - `breaches`: what is known of every breach that was notified, without I/O;
@@ -23,10 +24,13 @@ fences, answers and problems. Its faults, and the log that proves what was done,
 - `wire`: answers, and broken answers, on one connection;
 - `runtime`: the execute route; `cancellation`: the route that cancels an execution;
 - `capacity`: the route of the capacity service; `notifications`: that of the notification service;
-- `sinks`: the routes for events; `signatures`: who sent them;
+- `sinks`: the routes for events; `signatures`: who sent them, and who calls plugins;
 - `scripted`: the knobs and the script that these three share;
 - `endpoint`: what the routes share; `control`: the routes of the test; `server`: the process;
 - `client`: a small typed client of the control routes.
 
     python -m sandbox --host 127.0.0.1 --port 9700 --log sandbox.jsonl
+
+With `--secret-file` calls of plugins have to be signed. With `--scheduler-url` as well plugins can
+accept work and report it (`accept:SECONDS`).
 """

@@ -9,6 +9,7 @@ The run id is the idempotency key of its execute calls, as it is or percent-enco
 | 409 `ALREADY_FINISHED` | it had its effect, or the plugin answered a failure |
 | 404 `NO_SUCH_EXECUTION` | the plugin never got the key |
 | 404 `CANCEL_UNSUPPORTED` | the knob `cancel` is `unsupported`: nothing is cancelled |
+| 401 `BAD_SIGNATURE` | the sandbox has a secret, and it did not sign this request |
 
 A cancelled key never has an effect. Its deliveries that are still open, and those that come later,
 end at once with 200, status FAILED, `CANCELLED`, not retryable; the log says `cancelled`.
@@ -36,6 +37,7 @@ class Cancellation(Endpoint):
         """One request, from its arrival to its answer."""
         plugin_id = read_plugin_id(scope)
         key = scope["path_params"]["run_id"]
+        self._runtime.callers.check_cancel(scope, body, plugin_id, key)
         traceparent = read_headers_for(key, scope)
         problem = self._refusal(plugin_id, key)
         line: CancelLine = {

@@ -43,7 +43,7 @@ from sandbox.capacity import CapacityKnobs, CapacityService
 from sandbox.journal import Journal
 from sandbox.knobs import Knobs, PluginId
 from sandbox.notifications import NotificationService
-from sandbox.runtime import CancelledKeyError, PluginRuntime, UnknownKeyError
+from sandbox.runtime import CancelledKeyError, NoSchedulerError, PluginRuntime, UnknownKeyError
 from sandbox.scripted import ServiceKnobs
 from sandbox.sinks import EventSinks, SinkKnobs
 
@@ -68,11 +68,12 @@ class World:
 
 
 def create_app(world: World, journal: Journal) -> FastAPI:
-    """The ASGI app of the sandbox; it closes the journal when it shuts down."""
+    """The ASGI app of the sandbox; its shutdown ends accepted work and closes the journal."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await world.runtime.close()
         await journal.close()
 
     app = FastAPI(title="sandbox", docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -93,7 +94,10 @@ def create_app(world: World, journal: Journal) -> FastAPI:
 def _add_plugins(app: FastAPI, runtime: PluginRuntime) -> None:
     @app.put("/control/plugins/{plugin_id}")
     async def configure(plugin_id: PluginId, knobs: Knobs) -> Knobs:
-        runtime.knobs[plugin_id] = knobs
+        try:
+            runtime.configure(plugin_id, knobs)
+        except NoSchedulerError as error:
+            raise HTTPException(422, str(error)) from error
         return knobs
 
     @app.get("/control/plugins")

@@ -3,17 +3,24 @@
 from starlette.types import Scope
 
 from pluginkit.problems import Problem
-from pluginkit.requests import check_plugin_id, read_execution
+from pluginkit.requests import check_plugin_id, names, read_execution
 from pluginkit.requests import read_headers as _read_headers
 from sandbox.ledger import Entry, Ledger
 from sandbox.lines import Asked, Sent
 
 
-def read_delivery(scope: Scope, body: bytes, ledger: Ledger, at: str) -> Entry:
-    """The delivery that a request makes, not yet counted. Raises Problem 404 or 400."""
+def read_delivery(scope: Scope, body: bytes, ledger: Ledger, at: str, *, signed: bool) -> Entry:
+    """The delivery that a request makes, not yet counted. Raises Problem 404 or 400.
+
+    A signature covers the body alone: of a `signed` one, path and key have to be what it says.
+    """
     plugin_id = read_plugin_id(scope)
     key, traceparent = read_headers(scope)
     execution = read_execution(body)
+    if signed and not names(key, execution.run_id):
+        raise Problem(400, "INVALID_HEADER", "the header idempotency-key is not the run_id")
+    if signed and execution.plugin_id != plugin_id:
+        raise Problem(400, "OTHER_PLUGIN", "the body is meant for another plugin id")
     sent: Sent = {
         "key": key,
         "delivery": 0,
@@ -31,7 +38,8 @@ def read_delivery(scope: Scope, body: bytes, ledger: Ledger, at: str) -> Entry:
         "params": execution.params,
         "deadline": execution.deadline.isoformat(),
     }
-    return Entry(sent=sent, started_at=at, memory=ledger.memory(key), asked=asked)
+    memory = ledger.memory(key)
+    return Entry(sent=sent, started_at=at, memory=memory, asked=asked, execution=execution)
 
 
 def read_plugin_id(scope: Scope) -> str:

@@ -9,6 +9,7 @@ second for the second, and the last one repeats.
 | `slow:SECONDS` | 200 at once, then one blank a second, the SUCCESS body at the end | yes |
 | `accept` | 202: the plugin will report later | yes |
 | `accept-later` | 202; the effect is told to `POST /control/effects` when the test makes it | no |
+| `accept:SECONDS` | 202; signed reports to the scheduler, see `sandbox.accepted` | at the end |
 | `fail:CODE` | 200, status FAILED, retryable | no |
 | `reject:CODE` | 200, status FAILED, not retryable | no |
 | `503`, `429:2` | that status (300 to 599) as problem+json, `Retry-After: 2` | no |
@@ -45,6 +46,7 @@ Kind = Literal[
     "slow",
     "accept",
     "accept-later",
+    "accept-report",
     "fail",
     "reject",
     "status",
@@ -68,7 +70,8 @@ class Outcome:
     """One word of a script, parsed.
 
     `code` is the error code of `fail` and `reject`; `status` the HTTP status of `status`;
-    `seconds` the length of `slow` and the Retry-After of `status` (None: no such header).
+    `seconds` the length of `slow` and `accept-report`, and the Retry-After of `status` (None: no
+    such header).
     """
 
     text: str
@@ -76,6 +79,11 @@ class Outcome:
     code: str | None = None
     status: int = 200
     seconds: float | None = None
+
+    @property
+    def reports(self) -> bool:
+        """Whether a scheduler is told of the work."""
+        return self.kind == "accept-report"
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -89,12 +97,14 @@ class Outcome:
             return cls(text, cast(Kind, head), code=argument)
         if head == "slow":
             return cls(text, "slow", seconds=seconds_of(text))
+        if head == "accept" and colon:
+            return cls(text, "accept-report", seconds=seconds_of(text))
         if (scripted := status_of(text)) is not None:
             status, seconds = scripted
             return cls(text, "status", status=status, seconds=seconds)
         raise ValueError(
             f"{text!r} is no outcome: use {', '.join(sorted(_BARE))}, fail:CODE, reject:CODE,"
-            " slow:SECONDS or a status from 300 to 599 such as 503 or 429:2"
+            " slow:SECONDS, accept:SECONDS or a status from 300 to 599 such as 503 or 429:2"
         )
 
 
@@ -165,13 +175,15 @@ class Knobs(BaseModel):
         """What becomes of the nth delivery (from 1) of a key.
 
         Once a key had its effect, the plugin itself can only say so again: a failure turns into
-        `ok`. Faults of the connection still come as scripted, but do not repeat past the script.
+        `ok`, and so does work that would be accepted and reported. Faults of the connection still
+        come as scripted, but do not repeat past the script.
         """
         scripted = self.outcomes[min(delivery, len(self.outcomes)) - 1]
         if not effect_done or scripted.kind in {"ok", "slow", "accept", "accept-later"}:
             return scripted
         repeats = delivery > len(self.outcomes)
-        return OK if repeats or scripted.kind in {"fail", "reject"} else scripted
+        said_again = {"fail", "reject", "accept-report"}
+        return OK if repeats or scripted.kind in said_again else scripted
 
 
 PluginId = Annotated[str, StringConstraints(pattern=rf"^{PLUGIN_ID.pattern}$")]

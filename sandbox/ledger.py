@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import JsonValue
 
 from pluginkit.keys import is_stale
+from pluginkit.requests import Execution
 from sandbox.breaches import Notifications
 from sandbox.events import Sink
 from sandbox.lines import (
@@ -24,6 +25,7 @@ from sandbox.lines import (
     EffectLine,
     ResetLine,
     Sent,
+    UnwantedLine,
 )
 from sandbox.reservations import Reservations
 
@@ -46,7 +48,10 @@ class KeyMemory:
 
 @dataclass(slots=True)
 class Entry:
-    """One delivery. `ended_at`, `outcome` and `effect` are None while it is under way."""
+    """One delivery. `ended_at`, `outcome` and `effect` are None while it is under way.
+
+    `execution` is the body of its call; None when the delivery is known from the log.
+    """
 
     sent: Sent
     started_at: str
@@ -55,6 +60,7 @@ class Entry:
     outcome: str | None = None
     effect: int | None = None
     asked: Asked = field(default_factory=UNKNOWN.copy)
+    execution: Execution | None = field(default=None, repr=False)
 
     @property
     def stale(self) -> bool:
@@ -172,6 +178,11 @@ class Ledger:
         self.cancellations.append(line)
         if line["answered"] == CANCELLED:
             self.memory(line["key"]).cancelled = True
+
+    def unwanted(self, key: str, at: str) -> UnwantedLine:
+        """Nobody wants the work of a key any more; returns the log line that says so."""
+        self.memory(key).cancelled = True
+        return {"event": "unwanted", "key": key, "at": at}
 
     def reset(self, at: str) -> ResetLine:
         """Forget everything that came; returns the log line that says so.

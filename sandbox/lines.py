@@ -47,9 +47,9 @@ class DeliveryLine(Sent):
     """One line of the log: a delivery arrived (`start`) or is over (`end`).
 
     `outcome` and `effect` are null on `start`; on `end` the outcome is the word of the script,
-    `stale`, `cancelled` or `stopped`, and the effect the number of the effect that the answer
-    stands for. `result` is there on the first line of an effect when the plugin gives a result
-    back. `asked` is there on `start`, except on lines of old.
+    `stale`, `cancelled`, `late` or `stopped`, and the effect the number of the effect that the
+    answer, or the last report, stands for. `result` is there on the first line of an effect when
+    the plugin gives a result back. `asked` is there on `start`, except on lines of old.
     """
 
     event: Literal["start", "end"]
@@ -82,6 +82,14 @@ class CancelLine(TypedDict):
     traceparent: str
     at: str
     answered: int
+
+
+class UnwantedLine(TypedDict):
+    """One line of the log: a report was answered that nobody wants the work of the key any more."""
+
+    event: Literal["unwanted"]
+    key: str
+    at: str
 
 
 class ResetLine(TypedDict):

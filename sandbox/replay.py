@@ -8,13 +8,22 @@ from pydantic import Field, TypeAdapter, ValidationError
 from sandbox.breaches import NotificationLine
 from sandbox.events import EventsLine
 from sandbox.ledger import Entry, Ledger
-from sandbox.lines import UNKNOWN, CancelLine, DeliveryLine, EffectLine, ResetLine, Sent
+from sandbox.lines import (
+    UNKNOWN,
+    CancelLine,
+    DeliveryLine,
+    EffectLine,
+    ResetLine,
+    Sent,
+    UnwantedLine,
+)
 from sandbox.reservations import CapacityLine
 
 _Line = (
     DeliveryLine
     | EffectLine
     | CancelLine
+    | UnwantedLine
     | CapacityLine
     | NotificationLine
     | EventsLine
@@ -50,6 +59,8 @@ def replay(lines: Iterable[bytes]) -> Ledger:
             ledger.sink(record["sink"]).record(record)
         elif record["event"] == "cancel":
             ledger.cancel(record)
+        elif record["event"] == "unwanted":
+            ledger.unwanted(record["key"], record["at"])
         elif record["event"] == "effect":
             ledger.take(record)
         elif record["event"] == "start":

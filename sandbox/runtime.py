@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 from starlette.types import Scope
@@ -14,7 +15,11 @@ from sandbox.endpoint import Endpoint, Sleepers, now
 from sandbox.journal import Journal
 from sandbox.knobs import Knobs, Outcome
 from sandbox.ledger import Entry, Ledger
+from sandbox.signatures import Callers
 from sandbox.wire import Exchange
+
+if TYPE_CHECKING:
+    from sandbox.accepted import AcceptedWork
 
 _SECOND_BETWEEN_BLANKS = 1.0
 _DEFAULT = Knobs()
@@ -22,6 +27,10 @@ _DEFAULT = Knobs()
 
 class UnknownKeyError(Exception):
     """No plugin got the key."""
+
+
+class NoSchedulerError(Exception):
+    """A script asks for reports, and nobody is there to take them."""
 
 
 class CancelledKeyError(Exception):
@@ -32,18 +41,35 @@ class PluginRuntime(Endpoint):
     """All plugins of the sandbox: their knobs, what they did, and where it is written."""
 
     def __init__(
-        self, journal: Journal, sleepers: Sleepers, ledger: Ledger, knobs: Mapping[str, Knobs]
+        self,
+        journal: Journal,
+        sleepers: Sleepers,
+        ledger: Ledger,
+        knobs: Mapping[str, Knobs],
+        *,
+        callers: Callers,
+        accepted: "AcceptedWork | None" = None,
     ) -> None:
+        """`accepted`: what reports work; None where there is no scheduler to report to."""
         super().__init__(journal, sleepers)
         self.knobs: dict[str, Knobs] = dict(knobs)
         self.ledger = ledger
+        self.callers = callers
+        self._accepted = accepted
         self._configured = dict(knobs)
 
     async def serve(self, scope: Scope, body: bytes, exchange: Exchange) -> None:
         """One delivery, from its arrival to its end."""
-        entry = read_delivery(scope, body, self.ledger, now())
+        signed = self.callers.check(scope, body)
+        entry = read_delivery(scope, body, self.ledger, now(), signed=signed)
         self._write(self.ledger.arrive(entry))
         await self._run(entry, exchange)
+
+    def configure(self, plugin_id: str, knobs: Knobs) -> None:
+        """Set the knobs of a plugin. Raises NoSchedulerError."""
+        if self._accepted is None:
+            check_unreported(knobs)
+        self.knobs[plugin_id] = knobs
 
     def knobs_of(self, plugin_id: str) -> Knobs:
         """How a plugin behaves now."""
@@ -68,6 +94,11 @@ class PluginRuntime(Endpoint):
         self.knobs = dict(self._configured)
         await self._commit(self.ledger.reset(now()))
 
+    async def close(self) -> None:
+        """End the work that is under way after its 202."""
+        if self._accepted is not None:
+            await self._accepted.close()
+
     async def _run(self, entry: Entry, exchange: Exchange) -> None:
         knobs = self.knobs_of(entry.sent["plugin_id"])
         settled = entry.stale or entry.memory.cancelled
@@ -82,11 +113,12 @@ class PluginRuntime(Endpoint):
         else:
             effect_done = entry.memory.effect is not None
             outcome = knobs.outcome(entry.sent["delivery"], effect_done=effect_done)
-            await self._conclude(entry, outcome, knobs.result, exchange)
+            await self._conclude(entry, outcome, knobs, exchange)
 
     async def _conclude(
-        self, entry: Entry, outcome: Outcome, result: JsonValue, exchange: Exchange
+        self, entry: Entry, outcome: Outcome, knobs: Knobs, exchange: Exchange
     ) -> None:
+        result = knobs.result
         # An effect is on disk before its answer goes out: an answer that a kill makes untrue
         # would show up as a second effect after the restart.
         match outcome.kind:
@@ -100,6 +132,9 @@ class PluginRuntime(Endpoint):
                 done = entry.memory.effect is not None
                 await self._commit(self.ledger.end(entry, outcome.text, now(), effect=done))
                 await exchange.answer(202, b"{}")
+            case "accept-report" if self._accepted is not None:
+                await exchange.answer(202, b"{}")
+                self._accepted.begin(entry, outcome, knobs)
             case "drop":
                 await self._effect(entry, outcome, result)
                 await exchange.close()
@@ -164,6 +199,16 @@ class PluginRuntime(Endpoint):
 
     async def _end(self, entry: Entry, outcome: str) -> None:
         await self._commit(self.ledger.end(entry, outcome, now(), effect=False))
+
+
+def check_unreported(knobs: Knobs) -> None:
+    """Raises NoSchedulerError for a script whose work is to be reported."""
+    word = next((outcome.text for outcome in knobs.outcomes if outcome.reports), None)
+    if word is not None:
+        raise NoSchedulerError(
+            f"{word!r} reports to a scheduler, and this sandbox knows none: start it with"
+            " --scheduler-url and --secret-file"
+        )
 
 
 async def _fail(outcome: Outcome, result: JsonValue, exchange: Exchange) -> None:

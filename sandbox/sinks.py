@@ -98,7 +98,7 @@ class EventSinks(Endpoint):
         knobs = self.knobs.get(name, _DEFAULT)
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if knobs.secret is not None:
-            check(knobs.secret, headers, body, time.time())
+            check([key_of(knobs.secret)], headers, body, time.time())
         events = _read(headers, body)
         message = headers.get(ID.encode(), b"").decode("latin-1") or _first(events)
         if not await self._sleep(knobs.latency):
