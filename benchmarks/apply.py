@@ -10,11 +10,9 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from pathlib import Path
 from statistics import median
 
 from temporalio.client import (
@@ -25,15 +23,13 @@ from temporalio.client import (
     ScheduleSpec,
 )
 
+from benchmarks.server import fresh_server
 from domain.document import parse_yaml
 from domain.registration import read_registration
 from shared.calls import at_once
 from shared.leave import leave
 from shared.policy import load_policy
-from shared.search_attributes import register_search_attributes
 from shared.settings import get_settings
-from starter.dev.options import DevOptions
-from starter.dev.stack import dev_stack
 from starter.registry import carry_out, make_plan
 
 TASKS, ROUNDS = 1000, 5
@@ -69,24 +65,14 @@ async def bare(client: Client, tenant: str, count: int) -> None:
 async def measure(count: int, rounds: int) -> list[dict[str, float]]:
     """The rates of each round, after one that only warms up."""
     found: list[dict[str, float]] = []
-    with tempfile.TemporaryDirectory(prefix="taskflow-bench-") as folder:
-        options = DevOptions(
-            port=0,
-            headless=True,
-            db=Path(folder) / "temporal.db",
-            state_dir=Path(folder) / "state",
-            parts=("temporal",),
-        )
-        async with dev_stack(options) as stack:
-            client = await stack.connect()
-            await register_search_attributes(client)
-            for number in range(rounds + 1):
-                turns = [("ours", ours), ("bare", bare)]
-                rates = {
-                    name: await _rate(work, client, f"{name}-{number}", count)
-                    for name, work in (turns if number % 2 else reversed(turns))
-                }
-                found.append(rates)
+    async with fresh_server() as client:
+        for number in range(rounds + 1):
+            turns = [("ours", ours), ("bare", bare)]
+            rates = {
+                name: await _rate(work, client, f"{name}-{number}", count)
+                for name, work in (turns if number % 2 else reversed(turns))
+            }
+            found.append(rates)
     return found[1:]
 
 

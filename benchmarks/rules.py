@@ -12,24 +12,20 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pydantic import JsonValue
 from temporalio.client import Client
 
 from benchmarks.events import sources
+from benchmarks.server import fresh_server
 from domain.events_in import CloudEvent
 from domain.rules import RuleSource
 from shared.registry import put_of, remember
-from shared.search_attributes import register_search_attributes
 from shared.settings import Settings
-from starter.dev.options import DevOptions
-from starter.dev.stack import dev_stack
 from starter.events import receive
 from starter.rules import Rules
 from worker.watch import build_watch_worker
@@ -65,21 +61,10 @@ class Pauses:
 async def measure(count: int, events: int) -> dict[str, float]:
     """Every number of the document."""
     tasks = _of_tenants(sources(count))
-    with tempfile.TemporaryDirectory(prefix="taskflow-bench-") as folder:
-        options = DevOptions(
-            port=0,
-            headless=True,
-            db=Path(folder) / "temporal.db",
-            state_dir=Path(folder) / "state",
-            parts=("temporal",),
-        )
-        async with dev_stack(options) as stack:
-            client = await stack.connect()
-            await register_search_attributes(client)
-            async with build_watch_worker(client, Settings(task_queue=QUEUE)):
-                await _put(client, tasks)
-                await asyncio.sleep(5)
-                return await _looks(client, tasks) | await _events(client, events)
+    async with fresh_server() as client, build_watch_worker(client, Settings(task_queue=QUEUE)):
+        await _put(client, tasks)
+        await asyncio.sleep(5)
+        return await _looks(client, tasks) | await _events(client, events)
 
 
 def _of_tenants(tasks: list[RuleSource]) -> list[RuleSource]:

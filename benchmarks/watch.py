@@ -10,21 +10,17 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from activities.watch import WatchActivities, WatchOptions
+from benchmarks.server import fresh_server
 from domain.document import Document
 from domain.registration import read_registration
 from domain.watch import GRACE, TickInput
 from shared.policy import load_policy
-from shared.search_attributes import register_search_attributes
 from shared.settings import Settings, get_settings
-from starter.dev.options import DevOptions
-from starter.dev.stack import dev_stack
 from starter.registry import carry_out, make_plan
 from worker.watch import build_watch_worker, watch_metrics
 
@@ -35,50 +31,39 @@ PERIOD = timedelta(seconds=20)
 
 async def measure(count: int, ticks: int) -> dict[str, Any]:
     """Apply, then look so often."""
-    with tempfile.TemporaryDirectory(prefix="taskflow-bench-") as folder:
-        options = DevOptions(
-            port=0,
-            headless=True,
-            db=Path(folder) / "temporal.db",
-            state_dir=Path(folder) / "state",
-            parts=("temporal",),
-        )
-        async with dev_stack(options) as stack:
-            client = await stack.connect()
-            await register_search_attributes(client)
-            async with build_watch_worker(client, Settings(task_queue=QUEUE)):
-                began = time.perf_counter()
-                tasks = [
-                    {
-                        "tenant_id": f"tenant{number % 10}",
-                        "task_id": f"t{number}",
-                        "plugin_id": "p",
-                        "triggers": [{"every": "1h", "offset": f"{number % 3600}s"}],
-                        "overlap": "allow",
-                    }
-                    for number in range(count)
-                ]
-                policy = load_policy(get_settings().policy_file)
-                registration = read_registration(Document({"tasks": tasks}), policy)
-                await carry_out(client, await make_plan(client, registration, task_queue=QUEUE))
-                applied = time.perf_counter() - began
-                await asyncio.sleep(5)
-                watch = WatchActivities(client, WatchOptions(QUEUE), watch_metrics())
-                found, after = list[dict[str, float]](), datetime.now(UTC) - GRACE
-                for _ in range(ticks):
-                    await asyncio.sleep(PERIOD.total_seconds())
-                    now = datetime.now(UTC)
-                    tick = TickInput(after=after, until=now - GRACE, now=now)
-                    began, cpu = time.perf_counter(), time.process_time()
-                    result = await watch.tick(tick)
-                    found.append(
-                        {
-                            "seconds": round(time.perf_counter() - began, 2),
-                            "cpu_s": round(time.process_time() - cpu, 2),
-                            "due": result.counts.due,
-                        }
-                    )
-                    after = result.watermark
+    async with fresh_server() as client, build_watch_worker(client, Settings(task_queue=QUEUE)):
+        began = time.perf_counter()
+        tasks = [
+            {
+                "tenant_id": f"tenant{number % 10}",
+                "task_id": f"t{number}",
+                "plugin_id": "p",
+                "triggers": [{"every": "1h", "offset": f"{number % 3600}s"}],
+                "overlap": "allow",
+            }
+            for number in range(count)
+        ]
+        policy = load_policy(get_settings().policy_file)
+        registration = read_registration(Document({"tasks": tasks}), policy)
+        await carry_out(client, await make_plan(client, registration, task_queue=QUEUE))
+        applied = time.perf_counter() - began
+        await asyncio.sleep(5)
+        watch = WatchActivities(client, WatchOptions(QUEUE), watch_metrics())
+        found, after = list[dict[str, float]](), datetime.now(UTC) - GRACE
+        for _ in range(ticks):
+            await asyncio.sleep(PERIOD.total_seconds())
+            now = datetime.now(UTC)
+            tick = TickInput(after=after, until=now - GRACE, now=now)
+            began, cpu = time.perf_counter(), time.process_time()
+            result = await watch.tick(tick)
+            found.append(
+                {
+                    "seconds": round(time.perf_counter() - began, 2),
+                    "cpu_s": round(time.process_time() - cpu, 2),
+                    "due": result.counts.due,
+                }
+            )
+            after = result.watermark
     return {"tasks": count, "apply_s": round(applied, 1), "ticks": found}
 
 

@@ -14,8 +14,8 @@ from domain.executions import ExecutionReport
 from starter.api import link
 from starter.pulse import PULSE_SECONDS
 from tests.api.harness import Door, door
-from tests.api.proxy import Way, way_to
 from tests.api.test_problems import EVENTS, problem
+from tests.proxy import Way, way_to
 from tests.starter.harness import eventually_async
 
 DEADLINE = 1.0

@@ -30,8 +30,8 @@ from starter.nats import __main__ as command
 from starter.nats.running import taking
 from starter.rules import Rules
 from tests.nats.harness import Consuming, Place, consuming, event, place_on
-from tests.nats.proxy import proxy_to
 from tests.nats.server import NatsServer
+from tests.proxy import way_to
 from tests.starter.harness import TASKFLOW, eventually_async
 from tests.starter.limits import Limits, said
 from tests.watch.processes import process
@@ -150,12 +150,12 @@ async def test_an_outage_of_temporal_for_some_seconds_loses_no_event(
     """What comes meanwhile waits at NATS; also what no task is known to want, by old rules."""
     monkeypatch.setattr(rules, "OLD", 0.5)
     async with (
-        proxy_to(temporal.service_client.config.target_host) as proxy,
-        joined(mine, proxy.address) as consumer,
+        way_to(temporal.service_client.config.target_host) as way,
+        joined(mine, way.address) as consumer,
     ):
         await mine.publish(event(id="before", data={"amount": 101}))
         await eventually_async(lambda: _counted(mine, 1))
-        proxy.cut()
+        way.close()
         await asyncio.sleep(1)
         await mine.publish(event(id="small", data={"amount": 5}))
         for number in range(5):
@@ -163,7 +163,7 @@ async def test_an_outage_of_temporal_for_some_seconds_loses_no_event(
         await asyncio.sleep(3)
         assert (consumer.count("started"), consumer.count("unmatched")) == (1, 0)
         assert consumer.count("naks", reason="unreachable") >= 1
-        await proxy.mend()
+        await way.open()
         await eventually_async(lambda: _counted(mine, 7), within=40)
         assert (consumer.count("started"), consumer.count("unmatched")) == (6, 1)
 
