@@ -153,6 +153,10 @@ class Rules:
     def _note(self, look: "_Look", named: list[str]) -> None:
         """What was not read, and how old all of it is. Errors: `TemporalUnreachable`."""
         lacking = look.silent.keys() - self._shards.keys()
+        if self.ready:
+            # What came after the first look is a change like any other: it shows a little later,
+            # and events of the tenant's other rules do not wait for it.
+            lacking &= self._unread
         self._unread = (self._unread - look.snapshots.keys()) | lacking if named else lacking
         if look.silent:
             why = next(iter(look.silent.values()))

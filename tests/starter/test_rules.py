@@ -9,7 +9,8 @@ import pytest
 from temporalio.client import Client, WorkflowQueryFailedError
 
 from domain.events_in import CloudEvent
-from domain.registry import Snapshot
+from domain.ids import registry_id
+from domain.registry import Snapshot, shard_of
 from domain.rules import Rule
 from shared.errors import TemporalUnreachable
 from shared.registry import read_shard
@@ -131,6 +132,12 @@ async def test_tenants_whose_registry_is_silent_wait_and_others_do_not(
     silent = f"{events.tenant_id}-silent"
     rules = events.rules()
 
+    async def both_listed() -> bool:
+        nonlocal rules
+        rules = events.rules()  # a process that begins: what comes later is a change
+        await rules.refresh_now()
+        return bool(_matched(rules, events.tenant_id)) and bool(rules._unread)
+
     async def answering(client: Client, workflow_id: str, *, patience: timedelta) -> Snapshot:
         if silent in workflow_id:
             raise WorkflowQueryFailedError("it does not answer")
@@ -139,7 +146,7 @@ async def test_tenants_whose_registry_is_silent_wait_and_others_do_not(
     other = EventTenant(events.client, events.queue, silent)
     await other.register("b")
     monkeypatch.setattr("starter.rules.read_shard", answering)
-    await eventually_async(lambda: _is_listed(rules, events.tenant_id))
+    await eventually_async(both_listed)
     await rules.confirm(events.tenant_id)
     with pytest.raises(TemporalUnreachable, match="it does not answer"):
         await rules.confirm(silent)
@@ -148,9 +155,33 @@ async def test_tenants_whose_registry_is_silent_wait_and_others_do_not(
     assert _matched(rules, silent) == ["b"]
 
 
-async def _is_listed(rules: Rules, tenant: str) -> bool:
+async def test_a_new_registry_that_is_silent_holds_no_events_back(
+    events: EventTenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While many tasks are registered, events go on by the rules that are known."""
+    await events.register("a")
+    rules = await _listed(events)
+    new = next(str(n) for n in range(100) if shard_of(str(n)) != shard_of("a"))
+    silent: list[str] = []
+
+    async def answering(client: Client, workflow_id: str, *, patience: timedelta) -> Snapshot:
+        if workflow_id == registry_id(events.tenant_id, shard_of(new)):
+            silent.append(workflow_id)
+            raise WorkflowQueryFailedError("it does not answer")
+        return await read_shard(client, workflow_id, patience=patience)
+
+    async def asked() -> bool:
+        await rules.refresh_now()
+        return bool(silent)
+
+    monkeypatch.setattr("starter.rules.read_shard", answering)
+    await events.register(new)
+    await eventually_async(asked)
+    await rules.confirm(events.tenant_id)
+    assert _matched(rules, events.tenant_id) == ["a"]
+    monkeypatch.setattr("starter.rules.read_shard", read_shard)
     await rules.refresh_now()
-    return bool(_matched(rules, tenant)) and bool(rules._unread)
+    assert _matched(rules, events.tenant_id) == [new, "a"]
 
 
 async def test_requests_are_answered_while_rules_are_read(
