@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from domain.registration import read_registration
 from domain.states import STATES
 from shared.policy import load_policy
 from shared.settings import ROOT, Settings
+from tests.starter.harness import Cli
 
-TASKFLOW = Path(sys.executable).with_name("taskflow")
 PAGES = sorted(
     page for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if ".venv" not in page.parts
 )
@@ -26,11 +25,9 @@ PAGE_NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 @cache
 def help_of(*command: str) -> str:
     """What `taskflow COMMAND --help` prints; it must be a command."""
-    run = subprocess.run(
-        [TASKFLOW, *command, "--help"], capture_output=True, text=True, timeout=30, check=False
-    )
-    assert run.returncode == 0, f"taskflow {' '.join(command)}: {run.stderr}"
-    return run.stdout
+    ended = Cli(ROOT).run(*command, "--help")
+    assert ended.code == 0, f"taskflow {' '.join(command)}: {ended.err}"
+    return ended.out
 
 
 def commands_of(text: str) -> set[tuple[str, str, tuple[str, ...]]]:
