@@ -22,6 +22,8 @@ $(READY): requirements.lock pyproject.toml
 demo: $(READY) ## run example tasks on a real Temporal server and check every run (DEMO_SECONDS=60)
 	@$(BIN)/taskflow demo
 
+# Hundreds of processes: what is compiled is kept, also where Python is told not to.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## all tests, on a real Temporal server
 	@$(BIN)/python -m pytest -n 4 --dist loadgroup
 
