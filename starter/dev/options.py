@@ -21,10 +21,11 @@ STATE_DIR = Path(".taskflow")
 class DevOptions:
     """Ports (None: the default, 0: any free one), files and parts of a stack.
 
-    `db` is the Temporal server's database; `state_dir` holds logs and locks. Left out, they are
-    `.taskflow/temporal.db` and `.taskflow`; a `db` alone keeps its state beside itself, in
-    `<db>-state`, so that two stacks started in one folder do not meet. `headless` is a server
-    without Web UI.
+    `db` is the Temporal server's database; `state_dir` holds logs, locks and the plugins' secret.
+    Left out, they are `.taskflow/temporal.db` and `.taskflow`; a `db` alone keeps its state beside
+    itself, in `<db>-state`, so that two stacks started in one folder do not meet. `headless` is a
+    server without Web UI; not `signed` a stack with no secret of its own, whose plugins take every
+    call and report nothing.
     """
 
     port: int | None = None
@@ -37,6 +38,7 @@ class DevOptions:
     sandbox_log: Path | None = None
     parts: tuple[Part, ...] = ALL_PARTS
     headless: bool = False
+    signed: bool = True
 
     @property
     def wants_own_server(self) -> bool:
@@ -66,7 +68,7 @@ class DevOptions:
 
     @property
     def state_folder(self) -> Path:
-        """Folder of logs, locks and readiness files, absolute."""
+        """Folder of logs, locks, readiness files and the plugins' secret, absolute."""
         if self.state_dir is not None:
             return self.state_dir.absolute()
         if self.db is not None:

@@ -15,13 +15,17 @@ from starter.dev.server import remember_for, server_command, serving
 
 
 def child_environment(
-    environ: Mapping[str, str], *, own_address: str | None, plugin_url: str | None
+    environ: Mapping[str, str],
+    *,
+    own_address: str | None,
+    plugin_url: str | None,
+    secret_file: Path | None = None,
 ) -> dict[str, str]:
     """The environment of every child, from that of this process.
 
     With a server of our own at `own_address` nothing else about Temporal is let through: a child
     must not take an API key or TLS to it. `plugin_url` is the sandbox's, when it runs; it plays the
-    capacity service too.
+    capacity service too. `secret_file` is what signs calls of plugins and their reports.
     """
     env = dict(environ)
     if own_address:
@@ -33,6 +37,8 @@ def child_environment(
     if plugin_url:
         for name in ("PLUGIN", "CAPACITY", "NOTIFICATIONS"):
             env[f"TASKFLOW_{name}_URL"] = plugin_url
+    if secret_file:
+        env["TASKFLOW_PLUGIN_SECRET_FILE"] = str(secret_file)
     return env
 
 
@@ -64,9 +70,23 @@ def temporal(
     return Child("temporal", command, env, ready, keep_open=keep_open)
 
 
-def sandbox(*, port: int, log: Path, config: Path | None, env: Mapping[str, str]) -> Child:
-    """The plugin runtime of demo and tests, with its log of deliveries."""
+def sandbox(
+    *,
+    port: int,
+    log: Path,
+    config: Path | None,
+    secret_file: Path | None,
+    api_url: str | None,
+    env: Mapping[str, str],
+) -> Child:
+    """The plugin runtime of demo and tests, with its log of deliveries.
+
+    With a secret it takes signed calls only, and reports to the API, if there is one.
+    """
     arguments = ["--host", HOST, "--port", str(port), "--log", str(log.absolute())]
+    if secret_file:
+        arguments += ["--secret-file", str(secret_file)]
+        arguments += ["--scheduler-url", api_url] if api_url else []
     if config:
         arguments += ["--config", str(config.absolute())]
     return Child("sandbox", _module("sandbox", *arguments), env, _answers(port))

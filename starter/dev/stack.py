@@ -16,6 +16,7 @@ from starter.dev.lock import owned
 from starter.dev.options import API_PORT, SANDBOX_PORT, DevOptions
 from starter.dev.ports import HOST, Wanted, settle
 from starter.dev.processes import ProcessTree
+from starter.dev.secret import plugin_secret
 from starter.dev.server import temporal_binary
 
 Say = Callable[[str], None]
@@ -36,7 +37,8 @@ class DevStack:
     """A running stack.
 
     `address` is Temporal's; `own_server` says whether it was started here. `env` is the environment
-    of the children, and of any other process that is to use the stack.
+    of the children, and of any other process that is to use the stack. `secret_file` signs calls of
+    plugins and their reports.
     """
 
     address: str
@@ -44,6 +46,7 @@ class DevStack:
     ports: Ports
     env: dict[str, str]
     state_dir: Path
+    secret_file: Path | None
     tree: ProcessTree
 
     @property
@@ -89,6 +92,7 @@ async def dev_stack(options: DevOptions, say: Say = lambda line: None) -> AsyncI
         elif "temporal" in options.parts:
             await connect(patience=get_settings().temporal_timeout)
         ports = settled_ports(options)
+        secret_file = _secret_file(options)
         stack = DevStack(
             address=f"{HOST}:{ports.temporal}" if own_server else configured_address(),
             own_server=own_server,
@@ -97,13 +101,21 @@ async def dev_stack(options: DevOptions, say: Say = lambda line: None) -> AsyncI
                 os.environ,
                 own_address=f"{HOST}:{ports.temporal}" if own_server else None,
                 plugin_url=_url(ports.sandbox),
+                secret_file=secret_file,
             ),
             state_dir=state,
+            secret_file=secret_file,
             tree=ProcessTree(state / "logs", say),
         )
         exits.push_async_callback(stack.tree.stop)
         await _start(stack, options, say, tuple(locks))
         yield stack
+
+
+def _secret_file(options: DevOptions) -> Path | None:
+    if not options.signed or set(options.parts) <= {"temporal"}:
+        return None
+    return plugin_secret(options.state_folder, get_settings().plugin_secret_file)
 
 
 def settled_ports(options: DevOptions) -> Ports:
@@ -144,8 +156,16 @@ async def _start(stack: DevStack, options: DevOptions, say: Say, locks: tuple[in
         say(_line("temporal", stack.address, "(named by the environment: none is started here)"))
     if ports.sandbox:
         log = options.sandbox_log or stack.state_dir / "sandbox.jsonl"
-        config = options.sandbox_config
-        await tree.start(parts.sandbox(port=ports.sandbox, log=log, config=config, env=env))
+        await tree.start(
+            parts.sandbox(
+                port=ports.sandbox,
+                log=log,
+                config=options.sandbox_config,
+                secret_file=stack.secret_file,
+                api_url=stack.api_url,
+                env=env,
+            )
+        )
         say(_line("sandbox", stack.sandbox_url))
     if "worker" in options.parts:
         pid = await tree.start(
