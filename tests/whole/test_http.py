@@ -143,8 +143,9 @@ def test_from_a_token_to_the_run_of_an_event_and_back(marked: Marked) -> None:
         _reported_by_signed_requests(outside)
         listed = eventually(lambda: ann.get("/tasks/import-file/runs").json()["runs"])
         assert [run["run_id"] for run in listed] == [run_id]
-        why = ann.get("/tasks/import-file/why").json()
-        assert why["verdict"], why
+        why = ann.get("/tasks/import-file/why", params={"at": ended["nominal_time"]}).json()
+        assert why["verdict"] == "success"
+        assert "the plugin did its work" in why["because"][0]
 
         assert ann.put("/tasks/import-file/pause", json={"reason": "late"}).is_success
         # The event that has run already starts nothing, and tells when the pause is known.
