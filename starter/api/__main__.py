@@ -16,6 +16,7 @@ from shared.errors import TaskflowError
 from shared.leave import leave
 from shared.settings import Settings, get_settings
 from starter.api.app import create_app
+from starter.api.connections import Connection
 from starter.api.context import Context, context_with
 from starter.authentication import authenticator_of
 
@@ -56,6 +57,7 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         context = context_with(settings, authenticator_of(settings, loopback=loopback))
         config = uvicorn.Config(
             create_app(context),
+            http=Connection,
             access_log=False,
             log_config=None,
             log_level="warning",
