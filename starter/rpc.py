@@ -41,7 +41,7 @@ def temporal_errors(missing: str = "") -> Iterator[None]:
     try:
         yield
     except RPCError as error:
-        if error.status in _UNREACHABLE:
+        if _is_unreachable(error):
             raise TemporalUnreachable(
                 f"Temporal at {address()} stopped answering ({error.status.name.lower()}): "
                 "nothing more was changed. Try again when it is back."
@@ -51,3 +51,9 @@ def temporal_errors(missing: str = "") -> Iterator[None]:
         raise TaskflowError(
             f"Temporal refused the request ({error.status.name.lower()}): {error.message}"
         ) from error
+
+
+def _is_unreachable(error: RPCError) -> bool:
+    """A connection that breaks under a call has no status of its own."""
+    broken = error.status is RPCStatusCode.UNKNOWN and "transport error" in error.message
+    return broken or error.status in _UNREACHABLE

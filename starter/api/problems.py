@@ -22,6 +22,14 @@ RETRY_SECONDS = 5
 MOST_ERRORS = 100
 """Of one answer; what is wrong with thousands of tasks is told by `taskflow apply`."""
 
+_BROKEN = (
+    RPCStatusCode.UNKNOWN,
+    RPCStatusCode.INTERNAL,
+    RPCStatusCode.ABORTED,
+    RPCStatusCode.DATA_LOSS,
+)
+"""How an RPC ends whose connection breaks under it, or whose server is in trouble itself."""
+
 _DETAILS = {
     404: "nothing is served at this path",
     405: "this path does not answer to this method; Allow lists those that it does",
@@ -71,8 +79,10 @@ def refusal_of(error: Exception) -> HttpRefusal | None:  # noqa: PLR0911, PLR091
             return unavailable("NO_WORKER", str(error))
         case AuthUnavailable():
             return unavailable("AUTHENTICATION_UNAVAILABLE", str(error))
-        case TaskflowError() if _is_exhausted(error):
+        case TaskflowError(__cause__=RPCError(status=RPCStatusCode.RESOURCE_EXHAUSTED)):
             return unavailable("TEMPORAL_BUSY", "Temporal has too much to do: try again")
+        case TaskflowError(__cause__=RPCError(status=status)) if status in _BROKEN:
+            return unavailable("TEMPORAL_FAILED", "Temporal could not answer: try again")
         case HTTPException():
             status = HTTPStatus(error.status_code)
             detail = _DETAILS.get(error.status_code, str(error.detail))
@@ -118,11 +128,6 @@ def answer_of(refusal: HttpRefusal, request_id: str) -> JSONResponse:
 def _of_parameters(details: Iterable[Any]) -> list[Problem]:
     """Without where a parameter stands: `limit`, not `query.limit`."""
     return [Problem(problem.path[1:], problem.message) for problem in problems_of_details(details)]
-
-
-def _is_exhausted(error: TaskflowError) -> bool:
-    cause = error.__cause__
-    return isinstance(cause, RPCError) and cause.status is RPCStatusCode.RESOURCE_EXHAUSTED
 
 
 def _encodable(problem: dict[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from starter.api.problems import HttpRefusal, refusal_of
 from starter.callers import AuthUnavailable, Forbidden, Scope, Unauthenticated
 from starter.conditions import PreconditionFailed
 from starter.idempotency import KeyReused
+from starter.rpc import temporal_errors
 from tests.api.harness import Door, door
 
 EVENTS = "/internal/events"
@@ -34,10 +35,11 @@ def problem(answer: Any, status: int, code: str) -> dict[str, Any]:
     return document
 
 
-def _exhausted() -> TaskflowError:
-    error = TaskflowError("Temporal refused the request")
-    error.__cause__ = RPCError("busy", RPCStatusCode.RESOURCE_EXHAUSTED, b"")
-    return error
+def _rpc(message: str, status: RPCStatusCode) -> TaskflowError:
+    """What a call of Temporal that ends so becomes."""
+    with pytest.raises(TaskflowError) as raised, temporal_errors():
+        raise RPCError(message, status, b"")
+    return raised.value
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,10 @@ def _exhausted() -> TaskflowError:
         (KeyReused(), 422, "IDEMPOTENCY_KEY_REUSED"),
         (NoWorker("none answers"), 503, "NO_WORKER"),
         (AuthUnavailable("no keys"), 503, "AUTHENTICATION_UNAVAILABLE"),
-        (_exhausted(), 503, "TEMPORAL_BUSY"),
+        (_rpc("busy", RPCStatusCode.RESOURCE_EXHAUSTED), 503, "TEMPORAL_BUSY"),
+        (_rpc("shard status unknown", RPCStatusCode.INTERNAL), 503, "TEMPORAL_FAILED"),
+        (_rpc("transport error", RPCStatusCode.UNKNOWN), 503, "TEMPORAL_UNREACHABLE"),
+        (_rpc("tcp connect error", RPCStatusCode.UNAVAILABLE), 503, "TEMPORAL_UNREACHABLE"),
         (HttpRefusal(412, "PRECONDITION_FAILED", "changed"), 412, "PRECONDITION_FAILED"),
     ],
 )
@@ -68,6 +73,7 @@ def test_each_error_has_its_answer(error: Exception, status: int, code: str) -> 
     assert status in _SEEN
     assert refusal_of(ValueError("a bug")) is None
     assert refusal_of(TaskflowError("a bug of ours")) is None
+    assert refusal_of(_rpc("bad page token", RPCStatusCode.INVALID_ARGUMENT)) is None
 
 
 async def test_a_path_that_is_none_is_a_problem(api: Door) -> None:
