@@ -81,7 +81,7 @@ def refusal_of(error: Exception) -> HttpRefusal | None:  # noqa: PLR0911, PLR091
             return unavailable("AUTHENTICATION_UNAVAILABLE", str(error))
         case TaskflowError(__cause__=RPCError(status=RPCStatusCode.RESOURCE_EXHAUSTED)):
             return unavailable("TEMPORAL_BUSY", "Temporal has too much to do: try again")
-        case TaskflowError(__cause__=RPCError(status=status)) if status in _BROKEN:
+        case TaskflowError(__cause__=RPCError(status=how)) if how in _BROKEN:
             return unavailable("TEMPORAL_FAILED", "Temporal could not answer: try again")
         case HTTPException():
             status = HTTPStatus(error.status_code)
