@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from domain.due import due_times
 from domain.events_in import parse_batch
 from domain.ids import event_run_id
+from domain.recovery import is_short
 from domain.rules import RuleIndex, RuleSource
-from starter.demo.scenario import MARGIN, due_runs, load_scenario, quiet_moment
+from sandbox.knobs import load_config
+from starter.demo.scenario import EXAMPLES, MARGIN, due_runs, load_scenario, quiet_moment
 
 BASE = datetime(2026, 11, 23, 8, 0, 0, tzinfo=UTC)
 
@@ -34,6 +36,16 @@ def test_the_example_events_run_what_is_expected() -> None:
     assert runs == scenario.event_runs
     assert len(events) == 3
     assert len(runs) == 2
+
+
+def test_one_of_the_example_plugins_accepts_its_work_and_reports() -> None:
+    """Its task can wait for reports, and a silence that is allowed leaves time for a lost one."""
+    plugins = load_config(EXAMPLES / "plugins.yaml").plugins
+    tasks = [task for task in load_scenario().tasks if task.plugin_id in plugins]
+    reported = [task for task in tasks if plugins[task.plugin_id].outcomes[0].reports]
+    assert [task.task_id for task in reported] == ["catalog-export"]
+    assert reported[0].heartbeat_timeout >= timedelta(seconds=10)
+    assert not is_short(reported[0])
 
 
 def test_the_examples_share_a_mutex_group() -> None:
