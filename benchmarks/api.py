@@ -90,7 +90,7 @@ async def _prepared(door: Door) -> list[Task]:
         heard = {"event": "order.created", "filter": "data.amount > 100"}
         listener = {"task_id": "listener", "plugin_id": "bench", "triggers": [heard]}
         tasks.append({**listener, "overlap": "allow"})
-        answer = await _post(door, "/internal/tasks/register", tenant, {"tasks": tasks})
+        answer = await door.post("/internal/tasks/register", tenant, {"tasks": tasks})
         if answer.status_code != httpx.codes.CREATED:
             raise TaskflowError(f"the tasks were not registered: {answer.text}")
     end = time.monotonic() + RULES_WITHIN
@@ -110,7 +110,7 @@ async def _register(door: Door, number: int) -> str | None:
         "triggers": [{"cron": f"{number % 60} 2 1 1 *", "timezone": "Asia/Shanghai"}],
     }
     try:
-        answer = await _post(door, "/internal/tasks/register", _tenant(number), task)
+        answer = await door.post("/internal/tasks/register", _tenant(number), task)
     except httpx.TransportError as error:
         return type(error).__name__
     return None if answer.status_code == httpx.codes.CREATED else _said(answer)
@@ -127,7 +127,7 @@ async def _tell(door: Door, number: int, sent: dict[str, datetime], runs: list[s
     }
     at = datetime.now(UTC)
     try:
-        answer = await _post(door, "/internal/events", _tenant(number), event)
+        answer = await door.post("/internal/events", _tenant(number), event)
     except httpx.TransportError as error:
         return type(error).__name__
     if answer.status_code != httpx.codes.ACCEPTED:
@@ -187,11 +187,6 @@ async def _registered(door: Door) -> int:
             if cursor is None:
                 break
     return count
-
-
-async def _post(door: Door, path: str, tenant: str, document: Any) -> httpx.Response:
-    headers = door.tokens[tenant] | {"Content-Type": "application/json"}
-    return await door.http.post(path, content=json.dumps(document), headers=headers)
 
 
 def _said(answer: httpx.Response) -> str:

@@ -1,5 +1,7 @@
 """The whole product with its HTTP door, for benchmarks: every part a process of its own."""
 
+import asyncio
+import json
 import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -7,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -23,7 +26,12 @@ from starter.dev.ports import Wanted, settle
 from starter.dev.stack import dev_stack
 
 PROCESSES = ("temporal", "worker", "api", "sandbox")
-_POOL = httpx.Limits(max_connections=200, max_keepalive_connections=200)
+_CONNECTIONS = 100
+_POOL = httpx.Limits(
+    max_connections=_CONNECTIONS,
+    max_keepalive_connections=_CONNECTIONS,
+    keepalive_expiry=2.0,  # sooner than the API closes it, which could be just when it is used
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,14 @@ class Door:
     sandbox: SandboxClient
     tokens: Mapping[str, dict[str, str]]
     processes: Mapping[str, int]
+    turns: asyncio.Semaphore
+
+    async def post(self, path: str, tenant: str, document: Any) -> httpx.Response:
+        """One request of a tenant. Errors: `httpx.TransportError`."""
+        headers = self.tokens[tenant] | {"Content-Type": "application/json"}
+        # Who waits for a connection waits here: the client's pool looks at all of them each time.
+        async with self.turns:
+            return await self.http.post(path, content=json.dumps(document), headers=headers)
 
     async def metric(self, name: str) -> float:
         """A gauge or counter of the API process, over all labels."""
@@ -85,6 +101,7 @@ async def door_stack(tenants: Iterable[str]) -> AsyncIterator[Door]:
                     sandbox=sandbox,
                     tokens=tokens,
                     processes={name: stack.tree.pid(name) for name in PROCESSES},
+                    turns=asyncio.Semaphore(_CONNECTIONS),
                 )
 
 

@@ -22,7 +22,7 @@ class Latencies:
     def summary(self) -> "Summary":
         """The figures."""
         ordered = sorted(self.seconds) or [0.0]
-        cuts = quantiles(ordered, n=100) if len(ordered) > 1 else ordered * 99
+        cuts = quantiles(ordered, n=100, method="inclusive") if len(ordered) > 1 else ordered * 99
         return Summary(
             len(self.seconds),
             sum(self.errors.values()),
