@@ -7,6 +7,6 @@ COPY requirements.lock ./
 RUN pip install --no-cache-dir --require-hashes -r requirements.lock
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e . \
-    && mkdir -p /data && chown taskflow /data
+    && mkdir -p /data /shared && chown taskflow /data /shared
 USER taskflow
 CMD ["taskflow", "--help"]
