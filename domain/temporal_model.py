@@ -107,8 +107,12 @@ def raw_next_fire(
     spec: CompiledSpec, after: datetime, *, until: datetime | None = None
 ) -> datetime | None:
     """The next fire as if there were no skips: what the server cuts jitter off at."""
-    zone = ZoneInfo(spec.zone)
-    found = [_next_match(_fields(calendar), zone, after, until) for calendar in spec.calendars]
+    found: list[datetime | None] = []
+    if spec.calendars:
+        zone = ZoneInfo(spec.zone)
+        reading, late = _first_reading(zone, after)
+        last = _midnight(reading_at(zone, until)) + _DAY if until else datetime.max  # noqa: DTZ901
+        found += [_next_match(_fields(one), zone, reading, late, last) for one in spec.calendars]
     found += [_next_multiple(interval, after) for interval in spec.intervals]
     found += [instant.at for instant in spec.instants if instant.at > after]
     first = min((instant for instant in found if instant), default=None)
@@ -158,14 +162,17 @@ def _next_multiple(interval: Interval, after: datetime) -> datetime:
     return EPOCH + interval.offset + count * interval.every
 
 
-def _next_match(
-    fields: _Fields, zone: ZoneInfo, after: datetime, until: datetime | None
-) -> datetime | None:
-    """The server's search through one calendar; `late` is what it adds to the instant it finds."""
+def _first_reading(zone: ZoneInfo, after: datetime) -> tuple[datetime, timedelta]:
+    """Where the server's search after an instant begins, and what it adds to what it finds."""
     reading = reading_at(zone, after).replace(microsecond=0)
     late = _HOUR if reading_at(zone, after - _HOUR).hour == reading.hour else _NONE
-    reading, late = _count_up(zone, reading, late)
-    last = _midnight(reading_at(zone, until)) + _DAY if until else datetime.max  # noqa: DTZ901
+    return _count_up(zone, reading, late)
+
+
+def _next_match(
+    fields: _Fields, zone: ZoneInfo, reading: datetime, late: timedelta, last: datetime
+) -> datetime | None:
+    """The server's search through one calendar; `late` is what it adds to the instant it finds."""
     while reading <= last:
         if (year := _from(fields.year, reading.year)) is None:
             return None
