@@ -169,6 +169,7 @@ async def _nothing_was_done(stage: Stage, tenant: str) -> None:
     assert await stage.remembered(tenant) == await stage.schedules(tenant) == {"report"}
 
 
+@pytest.mark.soak
 async def test_row_11_the_api_is_killed_while_it_registers_many(stage: Stage, tenant: str) -> None:
     """The same request to another process ends in exactly the wanted state, and changes no more."""
     body = {"tasks": [TASK | {"task_id": f"task-{number}"} for number in range(MANY)]}
