@@ -82,10 +82,11 @@ async def test_pairs_of_one_mutex_group_due_at_one_instant_never_meet(
     )
 
 
-async def test_twenty_tenants_at_once(real: Real) -> None:
+@pytest.mark.parametrize("count", [8, pytest.param(20, marks=pytest.mark.soak)])
+async def test_many_tenants_at_once(real: Real, count: int) -> None:
     """Each has its own governor: groups of one name do not meet, and none waits for another's."""
     await real.sandbox.configure("report-builder", latency=0.1)
-    tenants = [new_tenant() for _ in range(20)]
+    tenants = [new_tenant() for _ in range(count)]
     await real.never_two_and_all_served(
         {
             tenant: [governed_task(tenant, mutex=["m"], **_SLOW) for _ in range(2)]
