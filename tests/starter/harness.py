@@ -83,10 +83,11 @@ class Cli:
 
 def eventually(look: Callable[[], Found], *, within: float = 15.0) -> Found:
     """The first answer of `look` that is true; Temporal's lists lag behind its truth."""
-    end = time.monotonic() + within
+    end, pause = time.monotonic() + within, 0.1
     while not (found := look()):
         assert time.monotonic() < end, f"still {found!r} after {within} s"
-        time.sleep(0.1)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.5)  # a look may be a process or a list of Temporal's: it costs
     return found
 
 
