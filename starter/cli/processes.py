@@ -38,13 +38,21 @@ def dev(
 ) -> int:
     """Run everything on this machine, until Ctrl-C.
 
-    A Temporal server, a worker, the HTTP API and a sandbox that plays the plugins.
+    A Temporal server, a worker, the HTTP API and a sandbox that plays the plugins; those are called
+    at TASKFLOW_PLUGIN_URL instead, if it is set.
     """
     from starter.dev.command import run_dev
     from starter.dev.options import DevOptions
 
     return run_dev(
-        DevOptions(port=port, ui_port=ui_port, api_port=api_port, sandbox_port=sandbox_port, db=db)
+        DevOptions(
+            port=port,
+            ui_port=ui_port,
+            api_port=api_port,
+            sandbox_port=sandbox_port,
+            db=db,
+            plugin_url=os.environ.get("TASKFLOW_PLUGIN_URL"),
+        )
     )
 
 

@@ -1,6 +1,7 @@
 """`python -m starter.dev`: the stack without the rest of the command line."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def main() -> int:
                 sandbox_port=given.sandbox_port,
                 db=given.db,
                 parts=tuple(given.parts),
+                plugin_url=os.environ.get("TASKFLOW_PLUGIN_URL"),
             )
         )
     except TaskflowError as error:

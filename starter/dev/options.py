@@ -25,7 +25,7 @@ class DevOptions:
     Left out, they are `.taskflow/temporal.db` and `.taskflow`; a `db` alone keeps its state beside
     itself, in `<db>-state`, so that two stacks started in one folder do not meet. `headless` is a
     server without Web UI; not `signed` a stack with no secret of its own, whose plugins take every
-    call and report nothing.
+    call and report nothing. `plugin_url`: where plugins are, if the sandbox is not to play them.
     """
 
     port: int | None = None
@@ -39,6 +39,7 @@ class DevOptions:
     parts: tuple[Part, ...] = ALL_PARTS
     headless: bool = False
     signed: bool = True
+    plugin_url: str | None = None
 
     @property
     def wants_own_server(self) -> bool:

@@ -18,14 +18,16 @@ def child_environment(
     environ: Mapping[str, str],
     *,
     own_address: str | None,
-    plugin_url: str | None,
+    sandbox_url: str | None,
+    plugin_url: str | None = None,
     secret_file: Path | None = None,
 ) -> dict[str, str]:
     """The environment of every child, from that of this process.
 
     With a server of our own at `own_address` nothing else about Temporal is let through: a child
-    must not take an API key or TLS to it. `plugin_url` is the sandbox's, when it runs; it plays the
-    capacity service too. `secret_file` is what signs calls of plugins and their reports.
+    must not take an API key or TLS to it. The sandbox, when it runs, plays capacity service and
+    notification service, and the plugins unless they are at `plugin_url`. `secret_file` is what
+    signs calls of plugins and their reports.
     """
     env = dict(environ)
     if own_address:
@@ -34,9 +36,11 @@ def child_environment(
         if dict(ClientConfig.load_client_connect_config(override_env_vars=env)):
             env["TEMPORAL_CONFIG_FILE"] = os.devnull
         env["TEMPORAL_ADDRESS"] = own_address
-    if plugin_url:
+    if sandbox_url:
         for name in ("PLUGIN", "CAPACITY", "NOTIFICATIONS"):
-            env[f"TASKFLOW_{name}_URL"] = plugin_url
+            env[f"TASKFLOW_{name}_URL"] = sandbox_url
+    if plugin_url:
+        env["TASKFLOW_PLUGIN_URL"] = plugin_url
     if secret_file:
         env["TASKFLOW_PLUGIN_SECRET_FILE"] = str(secret_file)
     return env

@@ -100,7 +100,8 @@ async def dev_stack(options: DevOptions, say: Say = lambda line: None) -> AsyncI
             env=parts.child_environment(
                 os.environ,
                 own_address=f"{HOST}:{ports.temporal}" if own_server else None,
-                plugin_url=_url(ports.sandbox),
+                sandbox_url=_url(ports.sandbox),
+                plugin_url=options.plugin_url,
                 secret_file=secret_file,
             ),
             state_dir=state,
@@ -167,6 +168,9 @@ async def _start(stack: DevStack, options: DevOptions, say: Say, locks: tuple[in
             )
         )
         say(_line("sandbox", stack.sandbox_url))
+        if options.plugin_url:
+            named = "(named by the environment: the sandbox plays none)"
+            say(_line("plugins", options.plugin_url, named))
     if "worker" in options.parts:
         pid = await tree.start(
             parts.worker(ready_file=stack.state_dir / "worker.ready", env=env),

@@ -71,7 +71,7 @@ def test_containers_make_it_by_a_command(
 def test_every_process_gets_it_and_plugins_where_to_report(tmp_path: Path) -> None:
     """Worker and API by the environment, the sandbox by its options; without an API none report."""
     secret = tmp_path / "plugin-secret"
-    env = child_environment({}, own_address=None, plugin_url="http://s", secret_file=secret)
+    env = child_environment({}, own_address=None, sandbox_url="http://s", secret_file=secret)
     assert env["TASKFLOW_PLUGIN_SECRET_FILE"] == str(secret)
     log = tmp_path / "log"
     for given, api_url, options in [

@@ -171,7 +171,7 @@ def test_children_of_our_own_server_get_its_address_and_nothing_else(
         "TEMPORAL_API_KEY": "secret",
         "TEMPORAL_CONFIG_FILE": "/etc/temporal.toml",
     }
-    env = child_environment(environ, own_address="127.0.0.1:7300", plugin_url=None)
+    env = child_environment(environ, own_address="127.0.0.1:7300", sandbox_url=None)
     assert env == {
         "HOME": str(tmp_path),
         "PATH": "/bin",
@@ -180,6 +180,20 @@ def test_children_of_our_own_server_get_its_address_and_nothing_else(
     profile = tmp_path / ".config/temporalio/temporal.toml"
     profile.parent.mkdir(parents=True)
     profile.write_text('[profile.default]\nnamespace = "elsewhere"\n')
-    env = child_environment(environ, own_address="127.0.0.1:7300", plugin_url="http://here")
+    env = child_environment(environ, own_address="127.0.0.1:7300", sandbox_url="http://here")
     assert env["TEMPORAL_CONFIG_FILE"] == os.devnull
     assert env["TASKFLOW_PLUGIN_URL"] == env["TASKFLOW_CAPACITY_URL"] == "http://here"
+
+
+def test_plugins_may_be_elsewhere_than_in_the_sandbox() -> None:
+    """Who writes a plugin has it called; the sandbox plays the other services all the same."""
+    environ = {"TASKFLOW_PLUGIN_URL": "http://mine", "TASKFLOW_CAPACITY_URL": "http://theirs"}
+    env = child_environment(
+        environ, own_address=None, sandbox_url="http://here", plugin_url="http://mine"
+    )
+    assert (env["TASKFLOW_PLUGIN_URL"], env["TASKFLOW_CAPACITY_URL"]) == (
+        "http://mine",
+        "http://here",
+    )
+    env = child_environment(environ, own_address=None, sandbox_url="http://here")
+    assert env["TASKFLOW_PLUGIN_URL"] == "http://here"  # the demo's plugins are its own

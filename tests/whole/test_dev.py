@@ -28,10 +28,11 @@ REPORTED = ACME | {
 }
 
 
-def start_dev(marked: Marked) -> tuple[subprocess.Popen[str], list[str]]:
+def start_dev(marked: Marked, **environment: str) -> tuple[subprocess.Popen[str], list[str]]:
     """A running `taskflow dev` on free ports, and the lines that it printed until it was ready."""
     dev = marked.start(
-        *("dev", "--port", "0", "--ui-port", "0", "--api-port", "0", "--sandbox-port", "0")
+        *("dev", "--port", "0", "--ui-port", "0", "--api-port", "0", "--sandbox-port", "0"),
+        **environment,
     )
     lines: list[str] = []
     assert dev.stdout
@@ -52,8 +53,9 @@ def url_of(part: str, lines: list[str]) -> str:
 def test_dev_announces_its_parts_and_one_signal_ends_them(
     marked: Marked, number: signal.Signals
 ) -> None:
-    """Each part answers where it was announced, and no process survives Ctrl-C or SIGTERM."""
-    dev, lines = start_dev(marked)
+    """Parts answer where they are announced, plugins of one's own too; no process survives."""
+    dev, lines = start_dev(marked, TASKFLOW_PLUGIN_URL="http://127.0.0.1:9")
+    assert url_of("plugins", lines) == "http://127.0.0.1:9"
     assert httpx.get(f"{url_of('api', lines)}/healthz").json() == {"status": "ok"}
     assert httpx.get(f"{url_of('sandbox', lines)}/healthz").is_success
     assert "TaskRun" not in httpx.get(url_of("temporal", lines), follow_redirects=True).text
