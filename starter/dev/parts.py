@@ -52,6 +52,7 @@ def temporal(
     port: int,
     ui_port: int | None,
     db: Path,
+    codec_url: str | None,
     env: Mapping[str, str],
     keep_open: tuple[int, ...],
 ) -> Child:
@@ -70,7 +71,7 @@ def temporal(
             return False
         return True
 
-    command = server_command(binary, port=port, ui_port=ui_port, db=db)
+    command = server_command(binary, port=port, ui_port=ui_port, db=db, codec_url=codec_url)
     return Child("temporal", command, env, ready, keep_open=keep_open)
 
 

@@ -80,11 +80,21 @@ def temporal_binary(
 
 
 def server_command(
-    binary: Path, *, port: int, ui_port: int | None, db: Path, log_level: str = "warn"
+    binary: Path,
+    *,
+    port: int,
+    ui_port: int | None,
+    db: Path,
+    codec_url: str | None = None,
+    log_level: str = "warn",
 ) -> tuple[str, ...]:
-    """Command line of a server on `db`, gRPC on `port`, Web UI on `ui_port` (None: no Web UI)."""
+    """Command line of a server on `db`, gRPC on `port`, Web UI on `ui_port` (None: no Web UI).
+
+    `codec_url`: where the Web UI has encrypted payloads decoded.
+    """
     command = [str(binary), "server", "start-dev", "--ip", HOST, "--port", str(port)]
     command += ["--headless"] if ui_port is None else ["--ui-port", str(ui_port)]
+    command += ["--ui-codec-endpoint", codec_url] if codec_url and ui_port is not None else []
     # Write-ahead log and no fsync per transaction: 2.2 times faster, and kill -9 loses nothing.
     command += ["--db-filename", str(db), "--log-level", log_level]
     command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"]

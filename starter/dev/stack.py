@@ -64,6 +64,12 @@ class DevStack:
         """The HTTP API, when it runs here."""
         return _url(self.ports.api)
 
+    @property
+    def codec_url(self) -> str | None:
+        """Where the Web UI has payloads decoded, when they are encrypted and the API runs here."""
+        encrypted = get_settings().codec_keys_file is not None
+        return f"{self.api_url}/codec" if encrypted and self.api_url else None
+
     async def connect(self) -> Client:
         """A client of the stack's Temporal server that speaks our pydantic models."""
         if self.own_server:
@@ -148,6 +154,7 @@ async def _start(stack: DevStack, options: DevOptions, say: Say, locks: tuple[in
                 port=ports.temporal,
                 ui_port=ports.web,
                 db=options.database,
+                codec_url=stack.codec_url,
                 env=env,
                 keep_open=locks,
             )
@@ -177,6 +184,8 @@ async def _start(stack: DevStack, options: DevOptions, say: Say, locks: tuple[in
         )
         say(_line("worker", f"ready (pid {pid})"))
     if ports.api:
+        if stack.web_url:
+            env = {"TASKFLOW_CODEC_ORIGIN": stack.web_url, **env}
         await tree.start(parts.api(port=ports.api, env=env))
         say(_line("api", stack.api_url))
 

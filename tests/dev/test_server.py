@@ -49,6 +49,16 @@ def test_no_web_ui_is_headless() -> None:
     assert "--ui-port" not in command
 
 
+@pytest.mark.parametrize("ui_port", [8300, None])
+def test_the_web_ui_is_told_who_decodes(ui_port: int | None) -> None:
+    """When payloads are encrypted; without a Web UI there is nobody to tell."""
+    url = "http://127.0.0.1:8088/codec"
+    command = server_command(
+        Path("/bin/temporal"), port=7300, ui_port=ui_port, db=Path("/x/t.db"), codec_url=url
+    )
+    assert (f"--ui-codec-endpoint {url}" in " ".join(command)) == (ui_port is not None)
+
+
 def test_the_configured_binary_comes_first(tmp_path: Path) -> None:
     """A binary that the settings name is used, and one that cannot be run is refused by name."""
     binary = tmp_path / "my-temporal"
