@@ -42,24 +42,24 @@ async def test_a_process_learns_of_every_change_by_itself(
     rules, tenant = events.rules(), events.tenant_id
     async with rules.live():
         await events.register("a", filter="data.amount > 100")
-        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=5)
+        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=20)
         assert rules.ready
         await events.register("a", filter="data.amount > 200")
-        await eventually_async(lambda: _so(not _matched(rules, tenant)), within=5)
+        await eventually_async(lambda: _so(not _matched(rules, tenant)), within=20)
         await events.register("a")
-        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=5)
+        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=20)
         await events.pause("a", paused=True)
         await eventually_async(
-            lambda: _so(len(rules.index.match(tenant, EVENT).paused) == 1), within=5
+            lambda: _so(len(rules.index.match(tenant, EVENT).paused) == 1), within=20
         )
         await events.pause("a", paused=False)
-        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=5)
+        await eventually_async(lambda: _so(_matched(rules, tenant) == ["a"]), within=20)
         await events.limit(5)
         await eventually_async(
-            lambda: _so(rules.index.match(tenant, EVENT).rules[0].source.limited), within=5
+            lambda: _so(rules.index.match(tenant, EVENT).rules[0].source.limited), within=20
         )
         await events.remove("a")
-        await eventually_async(lambda: _so(not _matched(rules, tenant)), within=5)
+        await eventually_async(lambda: _so(not _matched(rules, tenant)), within=20)
     assert (rules.age or 0) < 5
     assert rules.stale() is None
 
