@@ -25,7 +25,7 @@ demo: $(READY) ## run example tasks on a real Temporal server and check every ru
 # Hundreds of processes: what is compiled is kept, also where Python is told not to.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## all tests, on a real Temporal server
-	@$(BIN)/python -m pytest -n 4 --dist loadgroup
+	@$(BIN)/python -m pytest -n 4 --dist loadscope
 
 soak: $(READY) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m soak

@@ -15,6 +15,8 @@ import pytest
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from domain.document import Document, parse_yaml
 from domain.policy import Policy
@@ -56,15 +58,23 @@ _TOGETHER = ("codec", "killed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Several processes share the tests: by file, or by folder where that shares its processes.
+    """Files that wait for much come first, so that none is alone at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in _SLOW)
 
-    Files that wait for much come first, so that none is alone at the end.
-    """
-    folders = {item: item.path.parent.name for item in items}
-    for item in items:
-        folder = folders[item]
-        item.add_marker(pytest.mark.xdist_group(folder if folder in _TOGETHER else str(item.path)))
-    items.sort(key=lambda item: folders[item] not in _SLOW)
+
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """Several processes share the tests: by file, or by folder where that shares its processes."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        folder = Path(file).parent.name
+        return folder if folder in _TOGETHER else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
+    """The groups of `--dist loadgroup` are lost with pytest 9.2, which makes node ids anew."""
+    config.option.loadscopereorder = False  # in the order of collection, not by their number
+    return _ByFile(config, log)
 
 
 @atexit.register

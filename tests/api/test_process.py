@@ -123,7 +123,6 @@ def test_sigterm_lets_requests_finish_within_a_bound_and_takes_no_more(
     process, url, log = served
     port = int(url.rpartition(":")[2])
     with _half_sent(port) as quick, _half_sent(port) as endless:
-        time.sleep(0.3)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         with pytest.raises(ConnectionRefusedError):
@@ -138,11 +137,17 @@ def test_sigterm_lets_requests_finish_within_a_bound_and_takes_no_more(
 
 
 def _half_sent(port: int) -> socket.socket:
+    """A request whose body is being waited for: the API has said that it may come."""
     line = socket.create_connection(("127.0.0.1", port), PATIENCE)
     line.sendall(
-        b"POST /internal/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n["
+        b"POST /internal/events HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: 100-continue\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n"
     )
+    said = b""
+    while not said.endswith(b"\r\n\r\n"):
+        said += line.recv(1)
+    assert said.startswith(b"HTTP/1.1 100 ")
+    line.sendall(b"[")
     return line
 
 

@@ -61,7 +61,7 @@ from workflows.task_run import TaskRun
 
 Step = Callable[[int], Awaitable[ExecuteResult]]
 """What one attempt does, given its number."""
-_PATIENCE = 20
+_PATIENCE = 60
 """Seconds after which a run that should have ended hangs."""
 Handle = WorkflowHandle[Any, TaskRunResult]
 
