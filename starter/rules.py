@@ -82,7 +82,8 @@ class Rules:
         age = self.age
         if age is None or age < OLD:
             return None
-        return f"the rules are those of {age:.0f} s ago: {self._problem}"
+        why = f": {self._problem}" if self._problem else ""
+        return f"the rules are those of {age:.0f} s ago{why}"
 
     async def confirm(self, tenant_id: str) -> None:
         """Return when the tenant's rules are known. Errors: `TemporalUnreachable`."""
@@ -178,7 +179,8 @@ class Rules:
         while True:
             began = time.monotonic()
             await self._try()
-            took = time.monotonic() - began
+            # After one that failed the next comes soon: what took long was waiting for nothing.
+            took = 0.0 if self._problem else time.monotonic() - began
             await asyncio.sleep(max(EVERY, took / MOST_OF_THE_TIME))
 
     async def _try(self) -> None:

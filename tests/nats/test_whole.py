@@ -149,6 +149,7 @@ async def test_an_outage_of_temporal_for_some_seconds_loses_no_event(
 ) -> None:
     """What comes meanwhile waits at NATS; also what no task is known to want, by old rules."""
     monkeypatch.setattr(rules, "OLD", 0.5)
+    monkeypatch.setattr(rules, "EVERY", 0.1)
     async with (
         way_to(temporal.service_client.config.target_host) as way,
         joined(mine, way.address) as consumer,
