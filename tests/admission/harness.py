@@ -272,7 +272,7 @@ def governed_task(tenant: str, **fields: Any) -> Task:
     said = {
         "tenant_id": tenant,
         "task_id": f"t-{uuid4().hex[:8]}",
-        "heartbeat_timeout": "1s",
+        "heartbeat_timeout": "5s",
         "overlap": "allow",
     }
     return Task.model_validate(task_of().model_dump(mode="json") | said | fields)

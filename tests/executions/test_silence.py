@@ -94,11 +94,13 @@ async def test_the_acceptance_is_not_lost_to_a_heartbeat(executions: Executions)
     """A call that was open for long has heartbeats held back: none of them comes after the 202."""
 
     async def answer(writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(3.2)  # a beat each second; those of 2 and 3 are held back until 3.4
+        await asyncio.sleep(
+            6.4
+        )  # a beat each other second; those of 4 and 6 are held back until 6.8
         await ACCEPTED(writer)
 
     executions.server.answer = answer
-    runs = await asyncio.gather(*(executions.start(heartbeat=3) for _ in range(20)))
+    runs = await asyncio.gather(*(executions.start(heartbeat=6) for _ in range(20)))
     tolds = await asyncio.gather(*(run.accepted() for run in runs))
     await asyncio.gather(*(told.report(7, progress="kept") for told in tolds))
 

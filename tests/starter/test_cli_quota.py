@@ -20,7 +20,7 @@ tasks:
     task_id: load
     plugin_id: {tenant}
     triggers: [{{cron: "0 0 1 1 *"}}]
-    heartbeat_timeout: 1s
+    heartbeat_timeout: 3s
     overlap: allow
 """
 

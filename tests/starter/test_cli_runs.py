@@ -11,7 +11,7 @@ TASK = """\
 task_id: report
 plugin_id: {plugin}
 triggers: [{{cron: "0 0 1 1 *"}}]
-heartbeat_timeout: 1s
+heartbeat_timeout: 3s
 retry: {{max_attempts: 2, initial_interval: 100ms}}
 """
 

@@ -300,6 +300,7 @@ class Runs:
             task_queue=plugin_queue(self.queue),
             activities=[self.plugin.execute_plugin, self.outside.cancel_execution],
             max_concurrent_activities=500,
+            max_heartbeat_throttle_interval=timedelta(seconds=0.3),  # a cancellation comes soon
         )
 
     def script(self, *steps: Step, lines: str = "", **fields: Any) -> Task:

@@ -27,7 +27,7 @@ from tests.workflows.harness import (
 )
 from tests.workflows.overtaken import overtaken
 
-UNDO = "compensation: {plugin_id: undo, params: {action: rollback}}\nheartbeat_timeout: 1s\n"
+UNDO = "compensation: {plugin_id: undo, params: {action: rollback}}\nheartbeat_timeout: 5s\n"
 ONCE = f"{UNDO}retry: {{max_attempts: 1}}"
 TWICE = f"{UNDO}retry: {{max_attempts: 2, initial_interval: 100ms, max_interval: 100ms}}"
 
@@ -201,7 +201,7 @@ async def test_what_is_undone_is_undone_under_its_lock(
     task, first, second = await overtaken(
         *(governed, tenant, place, place.stay),
         on_conflict=on_conflict,
-        heartbeat_timeout="1s",
+        heartbeat_timeout="5s",
         retry={"max_attempts": 2, "initial_interval": "1s"},
         compensation={"plugin_id": "undo"},
     )
@@ -255,7 +255,7 @@ async def test_a_run_that_comes_back_does_not_replace_a_newer_one(
         *(fail_after(gate, "BUSY"), place.stay),
         tenant_id=tenant,
         overlap="cancel_running",
-        heartbeat_timeout="1s",
+        heartbeat_timeout="5s",
         retry={"max_attempts": 2, "initial_interval": "2s"},
     )
     first = await governed.go(task)

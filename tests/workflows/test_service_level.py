@@ -35,7 +35,7 @@ OFF = FlagsNow(task_sla_monitor=False)
 
 
 def _task(runs: Runs, *steps: Any, sla: dict[str, Any], **fields: Any) -> Task:
-    return runs.script(*steps, sla=sla, heartbeat_timeout="1s", **fields)
+    return runs.script(*steps, sla=sla, heartbeat_timeout="5s", **fields)
 
 
 async def _status(handle: Handle) -> str | None:

@@ -119,7 +119,7 @@ async def test_foreign_error_details_do_not_hang_a_run(runs: Runs) -> None:
 
 async def test_a_cancelled_run_ends_when_its_call_is_closed(runs: Runs) -> None:
     """The plugin's call is closed before the run is over, and the run is CANCELLED."""
-    task = runs.script(stay_open(heartbeats=True), lines="heartbeat_timeout: 1s")
+    task = runs.script(stay_open(heartbeats=True), lines="heartbeat_timeout: 5s")
     handle = await runs.start(task)
     await runs.plugin.called(task.task_id)
     await handle.cancel()
@@ -158,7 +158,7 @@ async def test_a_run_cancelled_between_attempts_is_cancelled(runs: Runs) -> None
 
 async def test_an_attempt_that_fails_while_it_is_cancelled_is_cancelled(runs: Runs) -> None:
     """A failure that would have been tried again, had nobody cancelled, is not the run's end."""
-    task = runs.script(fail_when_cancelled("BUSY"), lines="heartbeat_timeout: 1s")
+    task = runs.script(fail_when_cancelled("BUSY"), lines="heartbeat_timeout: 5s")
     handle = await runs.start(task)
     await runs.plugin.called(task.task_id)
     await handle.cancel()

@@ -142,7 +142,7 @@ async def _failed(governed: Governed) -> Task:
 
 
 async def _cancelled(governed: Governed) -> Task:
-    task = governed.script(stay_open(heartbeats=True), heartbeat_timeout="1s")
+    task = governed.script(stay_open(heartbeats=True), heartbeat_timeout="5s")
     handle = await governed.start(task)
     await governed.plugin.called(task.task_id)
     await handle.cancel()

@@ -88,7 +88,7 @@ async def test_the_current_details_tell_the_story(runs: Runs) -> None:
 
 async def test_an_open_run_tells_that_it_is_running(runs: Runs) -> None:
     """While the plugin works, the details and the search attributes say so."""
-    task = runs.script(stay_open(heartbeats=True), lines="heartbeat_timeout: 1s")
+    task = runs.script(stay_open(heartbeats=True), lines="heartbeat_timeout: 5s")
     handle = await runs.start(task)
     await runs.plugin.called(task.task_id)
     assert "**RUNNING**" in await details_of(handle)
