@@ -1,69 +1,19 @@
 """A real nats-server with JetStream on files: found, installed where that may be done, and run."""
 
 import asyncio
-import fcntl
-import os
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 
-import pytest
-
 from starter.dev.ports import HOST, Wanted, settle
-
-_INSTALL = ["apt-get", "install", "--yes", "--no-install-recommends", "nats-server"]
-_SECONDS = 300
+from tests.debian import debian_program
 
 
-@cache
 def nats_binary() -> str:
-    """The program; a machine that has none, and may not install it, skips the tests.
-
-    In CI nothing is skipped: there the lack of it is a failure.
-    """
-    if found := _found():
-        return found
-    reason = _install()
-    if found := _found():
-        return found
-    reason = f"no nats-server: {reason}. Install Debian's package nats-server to run these tests"
-    if os.environ.get("CI", "").lower() in ("true", "1"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def _found() -> str | None:
-    return shutil.which(
-        "nats-server", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/bin"
-    )
-
-
-def _install() -> str:
-    """Try it, one test process at a time; why there is none if there is none."""
-    if os.geteuid() != 0:
-        return "only root may install it"
-    if not shutil.which("apt-get"):
-        return "there is no apt-get"
-    with (Path(tempfile.gettempdir()) / "taskflow-tests-apt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if _found():
-            return ""
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (_INSTALL, ["apt-get", "update"], _INSTALL):
-            try:
-                ended = subprocess.run(
-                    command, env=environment, capture_output=True, timeout=_SECONDS, check=False
-                )
-            except subprocess.TimeoutExpired:
-                return f"{' '.join(command)} took more than {_SECONDS} s"
-            if _found():
-                return ""
-        return f"apt-get does not install it ({ended.stderr.decode().strip()[-200:]})"
+    """The program; see `debian_program` for a machine that has none."""
+    return debian_program("nats-server")
 
 
 @dataclass

@@ -5,17 +5,17 @@ import shutil
 
 import pytest
 
-from tests.nats import server
+from tests.debian import debian_program
 
 
 def test_a_machine_without_the_server_skips_and_ci_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """What CI does not run, nobody has tested."""
     monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    find = server.nats_binary.__wrapped__
+    find = debian_program.__wrapped__
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="no nats-server: only root may install it"):
-        find()
+        find("nats-server")
     monkeypatch.setenv("CI", "true")
     with pytest.raises(pytest.fail.Exception, match="Install Debian's package nats-server"):
-        find()
+        find("nats-server")
