@@ -6,21 +6,36 @@ Temporal's own settings (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API
 
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+
+_Said = Annotated[str | None, BeforeValidator(lambda said: said or None)]
+"""A variable that is set to nothing is left out."""
 
 
 class Settings(BaseSettings):
     """One field per `TASKFLOW_...` variable; a bad value is refused when the process starts."""
 
-    model_config = SettingsConfigDict(env_prefix="TASKFLOW_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="TASKFLOW_", extra="ignore", populate_by_name=True)
 
     tenant: str | None = Field(None, description="Tenant of commands that name none")
     task_queue: str = Field("taskflow", description="Temporal task queue of runs")
+    deployment: _Said = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][^.\s]*$",
+        validation_alias=AliasChoices("TASKFLOW_DEPLOYMENT", "TEMPORAL_DEPLOYMENT_NAME"),
+        description="Name of the Temporal worker deployment; without one workers are not versioned",
+    )
+    build_id: _Said = Field(
+        None,
+        pattern=r"^\S{1,200}$",
+        validation_alias=AliasChoices("TASKFLOW_BUILD_ID", "TEMPORAL_WORKER_BUILD_ID"),
+        description="Version of these workers; if left out the release and a digest of its code",
+    )
     plugin_url: str = Field(
         "http://127.0.0.1:8089",
         description="Base URL of the plugin runtime; never taken from a task",
