@@ -1,0 +1,11 @@
+"""Names of the metrics that workflow code counts by; `shared.metric_names` says what they mean."""
+
+SUCCESS = "task_execution_success_total"
+FAILED = "task_execution_failed_total"
+ENDED = "task_execution_ended_total"
+RETRY = "task_execution_retry_total"
+DURATION = "task_execution_duration_seconds"
+TRIGGER_LATENCY = "task_scheduler_trigger_latency_seconds"
+COMPENSATION = "task_compensation_total"
+ORDERS_OPENED = "task_work_orders_opened_total"
+ORDERS_CLOSED = "task_work_orders_closed_total"
