@@ -101,12 +101,12 @@ async def _namespace(client: Client) -> Check:
             DescribeNamespaceRequest(namespace=client.namespace)
         )
     except RPCError as error:
-        fix = "create the namespace, or set TEMPORAL_NAMESPACE"
+        fix = "run `taskflow setup`, or set TEMPORAL_NAMESPACE"
         return Check(name, False, f"{client.namespace}: {error.message}", fix)
     retention = found.config.workflow_execution_retention_ttl.ToTimedelta()
     detail = f"{client.namespace}, runs are kept for {format_duration(retention)}"
     if retention < LEAST_RETENTION:
-        fix = f"raise the namespace's retention to {LEAST_RETENTION.days} days or more"
+        fix = "run `taskflow setup`, which keeps them for 30 days"
         return Check(name, False, f"{detail}: too short to look back or to recognise repeats", fix)
     return Check(name, True, detail)
 
@@ -118,7 +118,7 @@ async def _search_attributes(client: Client) -> Check:
     except (RPCError, TaskflowError) as error:
         return Check(name, False, str(error), "register them by your cluster's tools")
     if missing:
-        fix = "start a worker or run `taskflow apply`: both register them"
+        fix = "run `taskflow setup`, start a worker or run `taskflow apply`: all register them"
         return Check(name, False, f"missing: {', '.join(missing)}", fix)
     return Check(name, True, "all registered")
 

@@ -22,6 +22,7 @@ from starter.cli import (
     processes,
     quota,
     runs,
+    setup,
     sla_report,
     tasks,
     tokens,
@@ -38,7 +39,19 @@ app = typer.Typer(
     rich_markup_mode=None,  # its help loads a Markdown and a syntax library: half a second
     pretty_exceptions_enable=False,
 )
-for module in (files, tasks, runs, backfill, forecast, why, quota, breakers, inspect, processes):
+for module in (
+    files,
+    tasks,
+    runs,
+    backfill,
+    forecast,
+    why,
+    quota,
+    breakers,
+    setup,
+    inspect,
+    processes,
+):
     module.add_to(app)
 sla_report.add_to(app)
 work_orders.add_to(app)
