@@ -43,7 +43,7 @@ dev: $(READY) ## Temporal, worker, API and sandbox as one process tree, until Ct
 	@$(BIN)/taskflow dev
 
 lock: $(READY) ## rebuild requirements.lock from pyproject.toml
-	@$(BIN)/pip-compile --quiet --extra dev --generate-hashes --allow-unsafe --strip-extras \
+	@$(BIN)/pip-compile --quiet --all-extras --generate-hashes --allow-unsafe --strip-extras \
 		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header \
 		--output-file requirements.lock pyproject.toml
 
