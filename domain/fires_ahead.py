@@ -75,7 +75,7 @@ def judged(task: Task, fires: Sequence[Fire], start: datetime, end: datetime) ->
     if not task.blackouts or not fires:
         return Judged(arrivals, [])
     found = Judged([], [])
-    windows = [(_windows(blackout, start, end), blackout) for blackout in task.blackouts]
+    windows = [(blackout_windows(blackout, start, end), blackout) for blackout in task.blackouts]
     for fire, arrival in zip(fires, arrivals, strict=True):
         at = arrival[0]
         inside = [(to, blackout) for spans, blackout in windows if (to := _end_of(spans, at))]
@@ -100,7 +100,10 @@ def _end_of(windows: Sequence[tuple[float, float]], at: float) -> float | None:
     return windows[place][1] if place >= 0 and at < windows[place][1] else None
 
 
-def _windows(blackout: Blackout, start: datetime, end: datetime) -> list[tuple[float, float]]:
+def blackout_windows(
+    blackout: Blackout, start: datetime, end: datetime
+) -> list[tuple[float, float]]:
+    """Its windows that touch (start, end), in seconds since 1970; those that overlap as one."""
     return _windows_of(blackout.cron, blackout.timezone, blackout.duration, start, end)
 
 
@@ -108,7 +111,6 @@ def _windows(blackout: Blackout, start: datetime, end: datetime) -> list[tuple[f
 def _windows_of(
     cron: str, zone: str, duration: timedelta, start: datetime, end: datetime
 ) -> list[tuple[float, float]]:
-    """A blackout's windows that touch (start, end), those that overlap as one."""
     found: list[tuple[float, float]] = []
     times = cron_times(
         parse_cron(cron),

@@ -91,6 +91,11 @@ class Settings(BaseSettings):
     codec_origin: str | None = Field(
         None, description="Origin of the Temporal Web UI that may use the API's codec endpoint"
     )
+    temporal_ui_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s]+$",
+        description="Base URL of the Temporal Web UI that the console links to; none without it",
+    )
     nats_url: str = Field("nats://127.0.0.1:4222", description="Where `taskflow nats` finds NATS")
     nats_creds_file: Path | None = Field(
         None, description="Credentials (JWT and seed) to show to NATS; without it those of the URL"
@@ -124,6 +129,10 @@ class Settings(BaseSettings):
     forecast: bool = Field(True, description="Whether workers look ahead for conflicts")
     forecast_hours: float = Field(
         2.0, gt=0, le=72, description="How many hours ahead they look, every five minutes"
+    )
+    rollups: bool = Field(True, description="Whether workers keep how the tasks of each day did")
+    rollup_months: int = Field(
+        13, ge=1, le=120, description="For how many months they keep it, beside the present one"
     )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port of a worker's Prometheus metrics; none if left out"

@@ -1,5 +1,6 @@
 """Is everything there that runs need? One check after the other, each with its remedy."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,7 @@ from shared.settings import Settings
 from shared.temporal import address
 from shared.watch import last_forecast, last_watch
 from starter.breakers import list_breakers
-from starter.rpc import reach
+from starter.rpc import reach, temporal_errors
 
 LEAST_RETENTION = timedelta(days=3)
 
@@ -36,12 +37,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at: how it is, and what to do when it is not well."""
+    """One thing looked at: how it is, and what to do when it is not well.
+
+    `told`: what of the detail is about no tenant in particular; None: all of it.
+    """
 
     name: str
     ok: bool
     detail: str
     fix: str = ""
+    told: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The check in the `doctor` document."""
@@ -68,6 +73,23 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     yield await check_watch(client, datetime.now(UTC))
     if settings.forecast:
         yield await check_forecast(client, datetime.now(UTC))
+
+
+async def examine_service(client: Client, settings: Settings, now: datetime) -> list[Check]:
+    """What everybody's runs need of Temporal and of workers, looked at together.
+
+    Errors: `TemporalUnreachable`.
+    """
+    looks = [
+        _namespace(client),
+        _search_attributes(client),
+        _workers(client, settings.task_queue),
+        check_watch(client, now),
+    ]
+    if settings.forecast:
+        looks.append(check_forecast(client, now))
+    with temporal_errors():
+        return list(await asyncio.gather(*looks))
 
 
 def _policy(settings: Settings) -> Check:
@@ -174,12 +196,14 @@ async def check_watch(client: Client, now: datetime) -> Check:
         for count in ("due", "late", "started", "missed", "skipped", "restored", "reported")
         if (number := getattr(last.tick, count)) or count == "due"
     )
-    detail = f"looked {ago} ago: {numbers}"
+    told = f"looked {ago} ago"
+    detail = f"{told}: {numbers}"
     if last.tick.reported:
+        found_what, fix = f"{detail}. {last.findings[0]}", "see the log of the worker"
         return Check(
-            _WATCH.name, False, f"{detail}. {last.findings[0]}", "see the log of the worker"
+            _WATCH.name, False, found_what, fix, f"{told}, and could not mend all it found"
         )
-    return Check(_WATCH.name, True, detail)
+    return Check(_WATCH.name, True, detail, told=told)
 
 
 async def check_forecast(client: Client, now: datetime) -> Check:
@@ -189,11 +213,13 @@ async def check_forecast(client: Client, now: datetime) -> Check:
         return found
     last, ago = found
     tick, totals = last.tick, last.totals
-    detail = f"looked {ago} ago: {tick.conflicts:,} conflicts ahead until {tick.until:%H:%M} UTC"
+    told = f"looked {ago} ago"
+    detail = f"{told}: {tick.conflicts:,} conflicts ahead until {tick.until:%H:%M} UTC"
     if (rate := totals.hit_rate) is None:
-        return Check(_FORECAST.name, True, f"{detail}, and none has come so far")
+        return Check(_FORECAST.name, True, f"{detail}, and none has come so far", told=told)
     real = totals.hits + totals.misses
-    return Check(_FORECAST.name, True, f"{detail}; of {real:,} that came, {rate:.1%} were foreseen")
+    detail += f"; of {real:,} that came, {rate:.1%} were foreseen"
+    return Check(_FORECAST.name, True, detail, told=told)
 
 
 @dataclass(frozen=True, slots=True)

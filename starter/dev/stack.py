@@ -185,9 +185,10 @@ async def _start(stack: DevStack, options: DevOptions, say: Say, locks: tuple[in
         say(_line("worker", f"ready (pid {pid})"))
     if ports.api:
         if stack.web_url:
-            env = {"TASKFLOW_CODEC_ORIGIN": stack.web_url, **env}
+            url = stack.web_url
+            env = {"TASKFLOW_CODEC_ORIGIN": url, "TASKFLOW_TEMPORAL_UI_URL": url, **env}
         await tree.start(parts.api(port=ports.api, env=env))
-        say(_line("api", stack.api_url))
+        say(_line("api", stack.api_url, f"console {stack.api_url}/console"))
 
 
 def _line(part: str, *details: str | None) -> str:

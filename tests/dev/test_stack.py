@@ -48,7 +48,7 @@ async def test_the_parts_run_and_end_together(tmp_path: Path) -> None:
         assert said == [
             f"temporal   {stack.address}   Web UI {stack.web_url}",
             f"sandbox    {stack.sandbox_url}",
-            f"api        {stack.api_url}",
+            f"api        {stack.api_url}   console {stack.api_url}/console",
         ]
         async with httpx.AsyncClient(trust_env=False) as http:
             answer = await http.get(f"{stack.api_url}/healthz")
