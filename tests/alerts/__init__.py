@@ -1,0 +1,1 @@
+"""Alert rules, dashboard and runbook: that they fire, and name what there is."""
