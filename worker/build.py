@@ -5,14 +5,18 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
 from temporalio.worker import (
     PollerBehavior,
     PollerBehaviorSimpleMaximum,
     UnsandboxedWorkflowRunner,
     Worker,
+    WorkerDeploymentConfig,
     WorkerTuner,
     WorkflowRunner,
 )
+
+from shared.builds import Build
 
 GRACE = timedelta(seconds=20)
 """How long calls that are open at SIGTERM may take; after that they are cancelled and retried."""
@@ -32,11 +36,14 @@ def new_worker(
     runner: WorkflowRunner | None = None,
     tuner: WorkerTuner | None = None,
     pollers: PollerBehavior = POLLERS,
+    build: Build | None = None,
+    pinned: bool = False,
 ) -> Worker:
     """A worker with the options that all of ours have.
 
     `runner` is `workflow_runner()` if None, and the `tuner` one with `MAX_CALLS` slots. `pollers`
-    are those for activities.
+    are those for activities. It is versioned if its `build` names a deployment,
+    and then its workflows are `pinned`: each stays with the version that it began with.
     """
     return Worker(
         client,
@@ -49,6 +56,23 @@ def new_worker(
         activity_task_poller_behavior=pollers,
         max_heartbeat_throttle_interval=CANCELS_WITHIN,
         graceful_shutdown_timeout=GRACE,
+        deployment_config=versioning_of(build, pinned=pinned),
+    )
+
+
+def versioning_of(build: Build | None, *, pinned: bool = False) -> WorkerDeploymentConfig | None:
+    """How Temporal tells workers of one version from those of another; None: not at all.
+
+    What is not pinned goes on with the current version from its next step. Said here and not beside
+    each workflow: Temporal refuses every step of a worker without versions whose workflow says it.
+    """
+    if build is None or build.deployment is None:
+        return None
+    behavior = VersioningBehavior.PINNED if pinned else VersioningBehavior.AUTO_UPGRADE
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(build.deployment, build.build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=behavior,
     )
 
 

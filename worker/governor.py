@@ -5,6 +5,7 @@ from temporalio.worker import Worker
 
 from activities.capacity import CapacityActivities
 from activities.governor import GovernorActivities
+from shared.builds import build_of
 from shared.governor import governor_queue
 from shared.settings import Settings
 from worker.build import new_worker
@@ -21,4 +22,5 @@ def build_governor_worker(
         task_queue=governor_queue(settings.task_queue),
         workflows=[Governor],
         activities=[governors.restore_governor, governors.sweep_runs, governors.tell_runs],
+        build=build_of(settings),
     )

@@ -23,6 +23,7 @@ from activities.events import EventActivities
 from activities.flags import FlagActivities
 from activities.plugin import PluginActivities
 from shared.breakers import Breakers
+from shared.builds import build_of
 from shared.errors import TemporalUnreachable
 from shared.governor import Governors
 from shared.metrics import AdmissionMetrics, BreakerMetrics, EventMetrics, serve_metrics
@@ -151,6 +152,8 @@ def build_worker(parts: Parts) -> Worker:
             FlagActivities(parts.policy.of).read_flags,
             DebounceActivities(parts.client, settings.task_queue).debounce_event,
         ],
+        build=build_of(settings),
+        pinned=True,
     )
 
 

@@ -9,6 +9,7 @@ from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerTuner
 
 from activities.cancel import CancelActivities
 from domain.ids import plugin_queue
+from shared.builds import build_of
 from worker.build import MAX_CALLS, new_worker
 
 if TYPE_CHECKING:
@@ -34,4 +35,5 @@ def build_plugin_worker(parts: "Parts") -> Worker:
         activities=[parts.plugins.execute_plugin, cancels.cancel_execution],
         tuner=WorkerTuner.create_fixed(activity_slots=MAX_CALLS),
         pollers=POLLERS,
+        build=build_of(parts.settings),
     )

@@ -9,6 +9,7 @@ from activities.debounce import DebounceActivities
 from activities.notices import NoticeActivities
 from activities.work_orders import WorkOrderActivities
 from domain.ids import recovery_queue
+from shared.builds import build_of
 from shared.metrics import NoticeMetrics
 from worker.build import new_worker
 from workflows.answered import Answered
@@ -57,4 +58,5 @@ def build_recovery_worker(parts: "Parts") -> Worker:
             parts.events.deliver_changes,
             debounce.tell_superseded,
         ],
+        build=build_of(parts.settings),
     )

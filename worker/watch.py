@@ -20,15 +20,25 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.forecast import ForecastActivities
+from activities.rollup import RollupActivities
 from activities.watch import WatchActivities, WatchOptions
-from domain.attributes import FORECAST, WATCH
-from domain.ids import FORECAST_ID, FORECAST_SCHEDULE_ID, WATCH_ID, WATCH_SCHEDULE_ID
+from domain.attributes import FORECAST, ROLLUP_LOOK, WATCH
+from domain.ids import (
+    FORECAST_ID,
+    FORECAST_SCHEDULE_ID,
+    ROLLUP_LOOK_ID,
+    ROLLUP_SCHEDULE_ID,
+    WATCH_ID,
+    WATCH_SCHEDULE_ID,
+)
+from shared.builds import build_of
 from shared.metrics import ForecastMetrics, WatchMetrics
 from shared.registry import watch_queue
 from shared.settings import Settings
 from worker.build import new_worker
 from workflows.forecast import Forecast
 from workflows.registry import Registry
+from workflows.rollup import Rollup, RollupLook
 from workflows.watch import Watch
 
 log = structlog.get_logger(__name__)
@@ -65,8 +75,17 @@ FORECASTING = Routine(
     # Between full minutes: it sees what most crons lead to, and is not in their way.
     offset=timedelta(minutes=2, seconds=30),
 )
+ROLLING_UP = Routine(
+    ROLLUP_SCHEDULE_ID,
+    ROLLUP_LOOK,
+    ROLLUP_LOOK_ID,
+    # A day is counted once, soon after it; the other looks are for runs that ended later.
+    timedelta(hours=1),
+    "keeps how the tasks of each day did",
+    offset=timedelta(minutes=12, seconds=30),
+)
 CATCHUP = timedelta(minutes=1)
-"""Both know how far they came, so that looks of the past are of no use to them."""
+"""All know how far they came, so that looks of the past are of no use to them."""
 
 
 @cache
@@ -82,7 +101,7 @@ def forecast_metrics() -> ForecastMetrics:
 
 
 def build_watch_worker(client: Client, settings: Settings) -> Worker:
-    """Registries, watch and forecast on slots of their own: no plugin that hangs delays them."""
+    """Registries, watch, forecast and roll-ups: no plugin that hangs delays them."""
     options = WatchOptions(
         task_queue=settings.task_queue,
         starts_per_second=settings.watch_starts_per_second,
@@ -96,17 +115,25 @@ def build_watch_worker(client: Client, settings: Settings) -> Worker:
         task_queue=settings.task_queue,
         hours=settings.forecast_hours,
     )
+    rollups = RollupActivities(
+        client, task_queue=settings.task_queue, months=settings.rollup_months
+    )
     return new_worker(
         client,
         task_queue=watch_queue(settings.task_queue),
-        workflows=[Registry, Watch, Forecast],
-        activities=[watch.watch_tick, ahead.forecast_tick],
+        workflows=[Registry, Watch, Forecast, Rollup, RollupLook],
+        activities=[watch.watch_tick, ahead.forecast_tick, rollups.roll_up_days],
+        build=build_of(settings),
     )
 
 
 def routines_of(settings: Settings) -> list[Routine]:
     """What workers of these settings keep scheduled."""
-    wanted = [(settings.watch, WATCHING), (settings.forecast, FORECASTING)]
+    wanted = [
+        (settings.watch, WATCHING),
+        (settings.forecast, FORECASTING),
+        (settings.rollups, ROLLING_UP),
+    ]
     return [routine for on, routine in wanted if on]
 
 
