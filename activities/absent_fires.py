@@ -1,6 +1,6 @@
 """Fires that no run came of: run late, or recorded as missed or skipped, at a bounded rate."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +44,10 @@ _START = SearchAttributeKey.for_datetime(ACTUAL_START)
 _STATUS = SearchAttributeKey.for_keyword(TASK_STATUS)
 _TRIGGER_TIME = SearchAttributeKey.for_datetime(TRIGGER_TIME)
 _RECORDED = set(RECORDS.values())
+
+
+Tallies = defaultdict[str, Counter[str]]
+"""By tenant: how many fires came to each verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +195,15 @@ def seen_run(execution: WorkflowExecution) -> SeenRun | None:
     )
 
 
-def counted(settled: Iterable[Settled]) -> dict[str, int]:
-    """How many fires came to each verdict, those without a record of their own included."""
-    numbers: defaultdict[str, int] = defaultdict(int)
+def counted(settled: Iterable[Settled], tallies: Tallies) -> None:
+    """Add how many fires came to each verdict, those without a record of their own included."""
     for one in settled:
-        numbers[one.verdict] += 1
-        numbers[one.decided] += one.more
-    return dict(numbers)
+        tally = tallies[tenant_of(one.run_id)]
+        tally[one.verdict] += 1
+        tally[one.decided] += one.more
+
+
+def tenant_of(run_id: str) -> str:
+    """Whose run it is."""
+    parsed = parse_run_id(run_id)
+    return parsed.tenant_id if parsed else ""

@@ -80,6 +80,7 @@ class ForecastActivities:
         ]
         kept = renewed(scored.left, foreseen, now)
         self._metrics.count(scored.score, ahead.total)
+        self._metrics.looked(request.now)
         for sentence in news[:MOST_WARNINGS]:
             log.warning(sentence, action="conflict_foreseen")
         for sentence in scored.missed:

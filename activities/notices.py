@@ -145,7 +145,7 @@ class NoticeActivities:
             )
         except WorkflowAlreadyStartedError:
             return
-        self._metrics.raised(breach.kind)
+        self._metrics.raised(breach.kind, breach.tenant_id)
         _log("breach raised", breach)  # without its message, which may be a plugin's own
 
     async def _current(self, order: OrderBrief) -> OrderBrief:

@@ -41,6 +41,7 @@ FlagsOf = Callable[[str], Flags]
 """The feature flags of a tenant, as they are now."""
 Publish = Callable[[RunChanges], Awaitable[Published]]
 """Tells the outside of a run's state changes."""
+OpenCall = Callable[[str], contextlib.AbstractContextManager[None]]
 
 
 class Wait(Protocol):
@@ -76,7 +77,7 @@ class PluginActivities:
 
     `publish` tells of state changes while the plugin works; without it they stay untold. `secrets`
     sign the calls; without any they go unsigned. `vault`: where the secrets are that params name,
-    in the environment alone if None.
+    in the environment alone if None. `open_call` is held while a call of a plugin is open.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class PluginActivities:
         breakers: Breakers | None = None,
         secrets: Secrets = tuple,
         vault: Vault | None = None,
+        open_call: OpenCall = lambda plugin_id: contextlib.nullcontext(),
     ) -> None:
         self._http = http
         self._base_url = base_url.rstrip("/")
@@ -97,6 +99,7 @@ class PluginActivities:
         self._breakers = breakers
         self._secrets = secrets
         self._vault = vault or Vault()
+        self._open_call = open_call
 
     @activity.defn(name=EXECUTE_PLUGIN)
     async def execute_plugin(self, request: ExecuteInput) -> ExecuteResult:
@@ -113,8 +116,9 @@ class PluginActivities:
                 attempt=call.attempt,
                 reason="the feature flag task-scheduler-v3 is off",
             )
-        async with _beating(call.info):
-            answer, published = await self._answer(call)
+        with self._open_call(request.plugin_id):
+            async with _beating(call.info):
+                answer, published = await self._answer(call)
         if isinstance(answer, Finished):
             return ExecuteResult(
                 status=RunState.SUCCESS,

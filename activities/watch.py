@@ -2,14 +2,17 @@
 
 import asyncio
 import time
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
 
 import structlog
 from temporalio import activity
 from temporalio.client import Client
 
-from activities.absent_fires import AbsentFires, counted, seen_run
+from activities.absent_fires import AbsentFires, Tallies, counted, seen_run, tenant_of
 from activities.heartbeats import heartbeats
 from activities.registered import Known, Registered
 from activities.schedule_check import Checked, ScheduleCheck
@@ -79,18 +82,24 @@ class WatchActivities:
         agenda = self._agenda
         watermark = max(after, agenda.position if agenda else after)
         judging = _Judging(self._client, self._options, self._registered, self._schedules)
-        counts, waiting = await judging.run(fires, after, watermark, request, checked)
+        tallies, waiting = await judging.run(fires, after, watermark, request, checked)
+        tenants = {tenant_id: _counts_of(tally) for tenant_id, tally in tallies.items()}
+        counts = reduce(Counts.plus_all, tenants.values(), Counts())
         result = TickResult(
             watermark=watermark,
             counts=counts.plus_all(checked.counts),
             waiting=waiting,
             findings=checked.findings[:MOST_FINDINGS],
         )
-        self._metrics.count(result.counts)
+        tasks = (known.task for known in self._registered.tasks.values())
+        self._metrics.know((task.tenant_id, task.plugin_id) for task in tasks)
+        self._metrics.count(result.counts, tenants)
+        took = time.perf_counter() - began
+        self._metrics.ticked(request.now, took)
         log.info(
             "watch tick",
             action="watch_tick",
-            duration_ms=round((time.perf_counter() - began) * 1000),
+            duration_ms=round(took * 1000),
             watermark=watermark,
             tasks=len(self._registered.tasks),
             **result.counts.model_dump(),
@@ -127,8 +136,9 @@ class _Judging:
         until: datetime,
         request: TickInput,
         checked: Checked,
-    ) -> tuple[Counts, list[str]]:
+    ) -> tuple[Tallies, list[str]]:
         """What became of every fire and of the runs that waited; and the runs that still wait."""
+        tallies: Tallies = defaultdict(Counter)
         earlier = [run_id for run_id in request.waiting if parse_run_id(run_id)]
         first = min([after, *(fire.scheduled for fire in fires)])
         runs = await self._listed(_earliest(earlier, first), until)
@@ -149,21 +159,22 @@ class _Judging:
         settled = await acting.settle(
             absent, self._tasks, now=request.now, paused_in_temporal=checked.paused_in_temporal
         )
-        numbers = counted(settled)
+        counted(settled, tallies)
         waiting = [one.run_id for one in settled if one.verdict is Verdict.WAITING]
         for run_id, verdict in verdicts.items():
-            numbers[verdict] = numbers.get(verdict, 0) + 1
+            tallies[tenant_of(run_id)][verdict] += 1
             if verdict is Verdict.WAITING:
                 waiting.append(run_id)
-        counts = Counts(due=sum(numbers.values())).plus(**numbers)
+        for tally in tallies.values():
+            tally["due"] = tally.total()
         for run_id in earlier:
             run = runs.get(run_id)
             verdict = judge_run(run.scheduled_time, run, now=request.now) if run else Verdict.LATE
             if verdict is Verdict.WAITING:
                 waiting.append(run_id)
             else:
-                counts = counts.plus(**{verdict: 1, "waiting": -1})
-        return counts, waiting
+                tallies[tenant_of(run_id)].update({verdict: 1, Verdict.WAITING: -1})
+        return tallies, waiting
 
     async def _listed(self, after: datetime, until: datetime) -> dict[str, SeenRun]:
         """The runs that schedules made for these nominal times."""
@@ -189,6 +200,10 @@ class _Judging:
             ):
                 found.append(fire)
         return found
+
+
+def _counts_of(tally: Mapping[str, int]) -> Counts:
+    return Counts(**{str(name): number for name, number in tally.items()})
 
 
 def _settling(known: Known, at: datetime) -> bool:

@@ -1,266 +1,318 @@
-"""Prometheus metrics: every one with its unit and meaning, in one place."""
+"""What this product counts, by what it is about; `shared.metric_names` has names and meanings."""
 
-from prometheus_client import (
-    REGISTRY,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    start_http_server,
-)
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import get_args
+
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
 from domain.governor import Answer, Degraded
 from domain.notices import BreachKind
 from domain.outcomes import CircuitState
 from domain.rules import Matches
 from domain.scoring import Score
+from domain.states import RunState
 from domain.watch import Counts
+from domain.work_orders import OrderState
+from shared import metric_names as names
+from shared.metric_instruments import Instrument, Instruments, instruments_of
+from shared.metric_names import Metric
+
+NO_CATCHUP = "outside_catchup"
+"""Reason of every `missed`: no run was made, and it was found too late to make one."""
+REFUSALS = ("conflict", "impossible", "overlap", "queue_timeout", "superseded")
+"""Codes of `domain.decisions.Refused`."""
+_PER_TENANT = (names.DUE, names.ON_TIME, names.LATE, names.SKIPPED)
+_CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
 
 
-class WatchMetrics:
-    """What became of fires, counted as the watch judges them; times are those of the judging."""
+class _Metrics:
+    """Has instruments, each made with the first one that has it."""
+
+    METRICS: tuple[Metric, ...] = ()
+    """Those that are there from the start, be it without a value."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"task_scheduler_{name}", text, labels, registry=registry)
+        self._instruments = instruments_of(registry)
+        for metric in self.METRICS:
+            self._instruments.of(metric)
 
-        self._due = counter("due_total", "Fires that were due")
-        self._on_time = counter("on_time_total", "Runs that started within 60 s of their time")
-        self._late = counter("late_total", "Runs that started later than that")
-        self._missed = counter(
-            "missed_total", "task.scheduler.missed_total: fires without a run", "reason"
-        )
-        self._skipped = counter("skipped_total", "Fires that a rule skipped")
-        self._started = counter("started_by_watch_total", "Fires that the watch ran late")
-        self._restored = counter("schedules_restored_total", "Schedules made again or set right")
-        self._rate = Gauge(
-            "task_scheduler_on_time_rate",
-            "task.scheduler.on_time_rate: share of the fires judged by this process, 0 to 1",
-            registry=registry,
-        )
+    def _of(self, metric: Metric) -> Instrument:
+        return self._instruments.of(metric)
+
+
+class WatchMetrics(_Metrics):
+    """What became of fires, counted as the watch judges them; times are those of the judging."""
+
+    METRICS = (
+        *_PER_TENANT,
+        names.MISSED,
+        names.STARTED_BY_WATCH,
+        names.RESTORED,
+        names.ON_TIME_RATE,
+        names.WATCH_TICK_AT,
+        names.WATCH_TICK_SECONDS,
+    )
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        super().__init__(registry)
         self._all = Counts()
+        self._known: set[tuple[str, str]] = set()
 
-    def count(self, tick: Counts) -> None:
-        """Add one tick; a run that waited is counted when it is judged."""
-        self._due.inc(tick.due)
-        self._on_time.inc(tick.on_time)
-        self._late.inc(tick.late)
-        self._missed.labels("outside_catchup").inc(tick.missed)
-        self._skipped.inc(tick.skipped)
-        self._started.inc(tick.started)
-        self._restored.inc(tick.restored)
+    def know(self, tasks: Iterable[tuple[str, str]]) -> None:
+        """Of which (tenant, plugin) there are tasks: what is counted of them begins at zero."""
+        pairs = set(tasks) - self._known
+        self._known |= pairs
+        for tenant_id in {tenant_id for tenant_id, _ in pairs}:
+            for metric in _PER_TENANT:
+                self._of(metric).touch(tenant_id)
+            self._of(names.MISSED).touch(tenant_id, NO_CATCHUP)
+            for kind in BreachKind:
+                self._of(names.BREACHES).touch(kind.value, tenant_id)
+            self._of(names.ORDERS_OPENED).touch(tenant_id)
+        for tenant_id, plugin_id in pairs:
+            touch_run(self._instruments, tenant_id, plugin_id)
+
+    def count(self, tick: Counts, tenants: Mapping[str, Counts] | None = None) -> None:
+        """Add one tick; a run that waited is counted when it is judged.
+
+        `tenants`: the tick's fires by tenant.
+        """
+        for tenant_id, counts in (tenants or {}).items():
+            self._of(names.DUE).add(tenant_id, amount=counts.due)
+            self._of(names.ON_TIME).add(tenant_id, amount=counts.on_time)
+            self._of(names.LATE).add(tenant_id, amount=counts.late)
+            self._of(names.SKIPPED).add(tenant_id, amount=counts.skipped)
+            self._of(names.MISSED).add(tenant_id, NO_CATCHUP, amount=counts.missed)
+        self._of(names.STARTED_BY_WATCH).add(amount=tick.started)
+        self._of(names.RESTORED).add(amount=tick.restored)
         self._all = self._all.plus_all(tick)
         judged = self._all.on_time + self._all.late + self._all.started + self._all.missed
         if judged:
-            self._rate.set(self._all.on_time / judged)
+            self._of(names.ON_TIME_RATE).set(self._all.on_time / judged)
+
+    def ticked(self, at: datetime, seconds: float) -> None:
+        """The watch looked, and it took so long."""
+        self._of(names.WATCH_TICK_AT).set(at.timestamp())
+        self._of(names.WATCH_TICK_SECONDS).observe(seconds)
 
 
-class AdmissionMetrics:
-    """What the runs of this process were told when they asked for admission."""
+def touch_run(instruments: Instruments, tenant_id: str, plugin_id: str) -> None:
+    """Have what is counted of a tenant's runs of a plugin begin at zero."""
+    instruments.of(names.SUCCESS).touch(tenant_id, plugin_id)
+    instruments.of(names.RETRY).touch(tenant_id, plugin_id)
+    for state in (RunState.SUCCESS, RunState.FAILED):
+        instruments.of(names.ENDED).touch(tenant_id, plugin_id, state.value)
+
+
+class RunMetrics(_Metrics):
+    """What workflow code counts: `shared.sdk_metrics` brings it here."""
+
+    METRICS = (
+        names.SUCCESS,
+        names.FAILED,
+        names.ENDED,
+        names.RETRY,
+        names.RUN_SECONDS,
+        names.TRIGGER_LATENCY,
+        names.COMPENSATION,
+        names.ORDERS_OPENED,
+        names.ORDERS_CLOSED,
+        names.CANARY_AT,
+        names.CANARY_SECONDS,
+        names.CANARY_FAILED,
+    )
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"task_admission_{name}", text, labels, registry=registry)
+        super().__init__(registry)
+        for how in (OrderState.RESOLVED, OrderState.WAIVED):
+            self._of(names.ORDERS_CLOSED).touch(how.value)
 
-        self._attempts = counter("attempts_total", "Questions of runs to their governors")
-        self._contended = counter("contended_total", "Those that were not granted at once")
-        self._refused = counter("refused_total", "Runs that were refused", "code")
-        self._degraded = counter(
-            "degraded_total", "Times that nobody could decide, by what came of it", "mode"
-        )
+
+class CallMetrics(_Metrics):
+    """Plugin calls of this process."""
+
+    METRICS = (names.OPEN_CALLS,)
+
+    @contextmanager
+    def open(self, plugin_id: str) -> Iterator[None]:
+        """While a call is open."""
+        calls = self._of(names.OPEN_CALLS)
+        calls.add(plugin_id)
+        try:
+            yield
+        finally:
+            calls.add(plugin_id, amount=-1)
+
+
+class AdmissionMetrics(_Metrics):
+    """What the runs of this process were told when they asked for admission."""
+
+    METRICS = (
+        names.ADMISSION_ATTEMPTS,
+        names.ADMISSION_CONTENDED,
+        names.ADMISSION_REFUSED,
+        names.ADMISSION_DEGRADED,
+    )
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        super().__init__(registry)
+        for code in REFUSALS:
+            self._of(names.ADMISSION_REFUSED).touch(code)
+        for mode in get_args(Degraded):
+            self._of(names.ADMISSION_DEGRADED).touch(mode)
 
     def answered(self, answer: Answer) -> None:
         """Count one answer of a governor."""
-        self._attempts.inc()
+        self._of(names.ADMISSION_ATTEMPTS).add()
         if answer.kind != "granted":
-            self._contended.inc()
+            self._of(names.ADMISSION_CONTENDED).add()
         if answer.kind == "refused":
-            self._refused.labels(answer.code).inc()
+            self._of(names.ADMISSION_REFUSED).add(answer.code or "")
 
     def degraded(self, mode: Degraded) -> None:
         """Count a governor or capacity service that did not answer."""
-        self._degraded.labels(mode).inc()
+        self._of(names.ADMISSION_DEGRADED).add(mode)
 
 
-class NoticeMetrics:
+class NoticeMetrics(_Metrics):
     """Breaches that this process was the first to raise."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._breaches = Counter(
-            "task_sla_breach_total",
-            "task.sla.breach_total: breaches, warnings and failures that were raised",
-            ["kind"],
-            registry=registry,
-        )
+    METRICS = (names.BREACHES,)
 
-    def raised(self, kind: BreachKind) -> None:
+    def raised(self, kind: BreachKind, tenant_id: str) -> None:
         """Count one that nobody had raised before."""
-        self._breaches.labels(kind.value).inc()
+        self._of(names.BREACHES).add(kind.value, tenant_id)
 
 
-class ForecastMetrics:
+class ForecastMetrics(_Metrics):
     """How well conflicts are foreseen; counted by the worker that looked."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, text: str) -> Counter:
-            return Counter(f"task_forecast_{name}", text, registry=registry)
+    METRICS = (
+        names.FORECAST_HITS,
+        names.FORECAST_MISSES,
+        names.FORECAST_FALSE_ALARMS,
+        names.FORECAST_CONFLICTS,
+        names.FORECAST_HIT_RATE,
+        names.FORECAST_AT,
+    )
 
-        self._hits = counter("hits_total", "Real conflicts that had been foreseen")
-        self._misses = counter("misses_total", "Real conflicts that had not")
-        self._false_alarms = counter("false_alarms_total", "Foreseen conflicts that did not come")
-        self._ahead = Gauge(
-            "task_forecast_conflicts", "Conflicts foreseen by the last look", registry=registry
-        )
-        self._rate = Gauge(
-            "task_forecast_hit_rate",
-            "Share of the real conflicts scored by this process that were foreseen, 0 to 1",
-            registry=registry,
-        )
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        super().__init__(registry)
         self._all = Score()
 
     def count(self, score: Score, ahead: int) -> None:
         """Add one look: what it scored, and how many conflicts are ahead."""
-        self._hits.inc(score.hits)
-        self._misses.inc(score.misses)
-        self._false_alarms.inc(score.false_alarms)
-        self._ahead.set(ahead)
+        self._of(names.FORECAST_HITS).add(amount=score.hits)
+        self._of(names.FORECAST_MISSES).add(amount=score.misses)
+        self._of(names.FORECAST_FALSE_ALARMS).add(amount=score.false_alarms)
+        self._of(names.FORECAST_CONFLICTS).set(ahead)
         self._all = self._all.plus(score)
         if (rate := self._all.hit_rate) is not None:
-            self._rate.set(rate)
+            self._of(names.FORECAST_HIT_RATE).set(rate)
+
+    def looked(self, at: datetime) -> None:
+        """The forecast looked."""
+        self._of(names.FORECAST_AT).set(at.timestamp())
 
 
-class EventMetrics:
+class EventMetrics(_Metrics):
     """What became of state changes that sinks are told, counted for each sink."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, text: str) -> Counter:
-            return Counter(f"task_events_{name}", text, ["sink"], registry=registry)
-
-        self._delivered = counter("delivered_total", "State changes that a sink took")
-        self._handed_over = counter(
-            "handed_over_total", "Those that it did not take at once: a Delivery workflow goes on"
-        )
-        self._given_up = counter("given_up_total", "Those that it will never be told")
+    METRICS = (names.EVENTS_DELIVERED, names.EVENTS_HANDED_OVER, names.EVENTS_GIVEN_UP)
 
     def delivered(self, sink: str, changes: int) -> None:
         """The sink took so many."""
-        self._delivered.labels(sink).inc(changes)
+        self._of(names.EVENTS_DELIVERED).add(sink, amount=changes)
 
     def handed_over(self, sink: str, changes: int) -> None:
         """So many are on their way by a workflow."""
-        self._handed_over.labels(sink).inc(changes)
+        self._of(names.EVENTS_HANDED_OVER).add(sink, amount=changes)
 
     def given_up(self, sink: str, changes: int) -> None:
         """So many were refused, or their time is over."""
-        self._given_up.labels(sink).inc(changes)
+        self._of(names.EVENTS_GIVEN_UP).add(sink, amount=changes)
 
 
-class BreakerMetrics:
+class BreakerMetrics(_Metrics):
     """Plugins whose calls fail, as this process knows of them."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, text: str) -> Counter:
-            return Counter(f"task_breaker_{name}", text, ("plugin_id",), registry=registry)
-
-        self._opened = counter("opened_total", "Circuits opened by what this process told")
-        self._waits = counter("waits_total", "Attempts that waited, their plugin not being called")
-        self._state = Gauge(
-            "task_breaker_state",
-            "Circuit of a plugin that had failures: 0 closed, 1 half open, 2 open",
-            ("plugin_id",),
-            registry=registry,
-        )
+    METRICS = (names.BREAKER_OPENED, names.BREAKER_WAITS, names.BREAKER_STATE)
 
     def opened(self, plugin_id: str) -> None:
         """Count a circuit that opened."""
-        self._opened.labels(plugin_id).inc()
+        self._of(names.BREAKER_OPENED).add(plugin_id)
 
     def waited(self, plugin_id: str) -> None:
         """Count an attempt that was put off."""
-        self._waits.labels(plugin_id).inc()
+        self._of(names.BREAKER_WAITS).add(plugin_id)
 
     def state(self, plugin_id: str, state: CircuitState) -> None:
         """Show how a circuit is."""
-        self._state.labels(plugin_id).set(_CIRCUITS[state])
+        self._of(names.BREAKER_STATE).set(_CIRCUITS[state], plugin_id)
 
 
-class EventIntakeMetrics:
+class EventIntakeMetrics(_Metrics):
     """Events that came in, by whatever door, and what became of them."""
 
+    METRICS = (
+        names.EVENTS_IN_RECEIVED,
+        names.EVENTS_IN_UNMATCHED,
+        names.EVENTS_IN_MATCHED,
+        names.EVENTS_IN_PAUSED,
+        names.EVENTS_IN_FAILED_FILTERS,
+        names.EVENTS_IN_STARTED,
+        names.EVENTS_IN_DUPLICATES,
+        names.EVENTS_IN_LIMITED,
+        names.EVENTS_IN_REFRESH_FAILED,
+        names.EVENTS_IN_RULES,
+    )
+
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        super().__init__(registry)
         self.registry = registry
-
-        def counter(name: str, text: str) -> Counter:
-            return Counter(f"task_events_in_{name}_total", text, registry=registry)
-
-        self._received = counter("received", "Events that came in, repeats included")
-        self._unmatched = counter("unmatched", "Those that no rule matched")
-        self._matched = counter("matched", "Rules that matched one, those of paused tasks too")
-        self._paused = counter("paused", "Rules that matched, of tasks that are paused")
-        self._failed = counter("failed_filters", "Filters that gave no answer for an event")
-        self._started = counter("started", "Runs that events started")
-        self._duplicates = counter("duplicates", "Runs that were there when an event came again")
-        self._limited = counter("limited", "Runs not started because of max_events_per_minute")
-        self._refresh_failed = counter("refresh_failed", "Looks at the rules that failed")
-        self._rules = Gauge(
-            "task_events_in_rules", "Event rules that this process knows", registry=registry
-        )
 
     def received(self, matches: Matches) -> None:
         """Count one event."""
-        self._received.inc()
         matched = len(matches.rules) + len(matches.paused)
-        self._matched.inc(matched)
-        self._paused.inc(len(matches.paused))
-        self._failed.inc(len(matches.failed))
+        self._of(names.EVENTS_IN_RECEIVED).add()
+        self._of(names.EVENTS_IN_MATCHED).add(amount=matched)
+        self._of(names.EVENTS_IN_PAUSED).add(amount=len(matches.paused))
+        self._of(names.EVENTS_IN_FAILED_FILTERS).add(amount=len(matches.failed))
         if not matched:
-            self._unmatched.inc()
+            self._of(names.EVENTS_IN_UNMATCHED).add()
 
     def started(self) -> None:
         """Count a run that there was not."""
-        self._started.inc()
+        self._of(names.EVENTS_IN_STARTED).add()
 
     def duplicate(self) -> None:
         """Count a run that there was."""
-        self._duplicates.inc()
+        self._of(names.EVENTS_IN_DUPLICATES).add()
 
     def limited(self) -> None:
         """Count a run that must wait for its event to come again."""
-        self._limited.inc()
+        self._of(names.EVENTS_IN_LIMITED).add()
 
     def refresh_failed(self) -> None:
         """Count a look at the rules that could not be finished."""
-        self._refresh_failed.inc()
+        self._of(names.EVENTS_IN_REFRESH_FAILED).add()
 
     def rules(self, count: int) -> None:
         """Show how many there are."""
-        self._rules.set(count)
+        self._of(names.EVENTS_IN_RULES).set(count)
 
 
-class ApiMetrics:
+class ApiMetrics(_Metrics):
     """What the HTTP API was asked, and how it answered; routes are named by their templates."""
 
-    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._requests = Counter(
-            "task_api_requests_total",
-            "Requests that were answered",
-            ("method", "route", "status"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "task_api_request_seconds",
-            "Seconds from a request to the end of its answer",
-            ("method", "route"),
-            registry=registry,
-        )
+    METRICS = (names.API_REQUESTS, names.API_SECONDS)
 
     def request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(method, route).observe(seconds)
-
-
-_CIRCUITS = {CircuitState.CLOSED: 0, CircuitState.HALF_OPEN: 1, CircuitState.OPEN: 2}
+        self._of(names.API_REQUESTS).add(method, route, str(status))
+        self._of(names.API_SECONDS).observe(seconds, method, route)
 
 
 def serve_metrics(port: int, address: str) -> None:

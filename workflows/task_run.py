@@ -33,6 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows.aftermath import failure_notices, seed_of
     from workflows.attempts import Calls, recovers
     from workflows.debouncing import Debouncing
+    from workflows.counting import run_compensated, run_ended, run_retries, run_started
     from workflows.face import PAUSED, Face, duration_ms, said
     from workflows.failures import Failures
     from workflows.firing import fire_of
@@ -69,6 +70,7 @@ class TaskRun:
         self._attempt = 0
         self._not_before: datetime | None = None
         self._failures = Failures(self._task, [], plugin_id=self._task.plugin_id)
+        self._begun = 0
         self._story: asyncio.Task[Outcome] | None = None
         self._breach: str | None = None
         self._face = Face(self._task)
@@ -287,6 +289,10 @@ class TaskRun:
         except FailureError as error:
             if not recovers():
                 return outcome_of_error(error, self._task.retry.max_attempts)
+            run_started(self._task, self._fire, self._started)
+        elif number > self._begun:
+            run_retries(self._task)
+        self._begun = max(self._begun, number)
             self._changes.told(published_of(error), untold)
             finish_by = self._level.clock.finish_by if self._level else None
             found = await self._failures.after(error, number, finish_by)
@@ -345,16 +351,18 @@ class TaskRun:
     async def _compensate(self, outcome: Outcome) -> Outcome:
         """Undo what a run did that failed or was stopped, if its task says how."""
         task, undo = self._task, self._task.compensation
-        undone = outcome.state in (RunState.FAILED, RunState.CANCELLED)
-        if undo is None or not undone or not self._attempt:
+        ill = outcome.state in (RunState.FAILED, RunState.CANCELLED)
+        if undo is None or not ill or not self._attempt:
             return outcome
         if refused := await self._regain():
-            return not_undone(outcome, refused)
+            not_done = not_undone(outcome, refused)
+            run_compensated(undo.plugin_id, not_done)
+            return not_done
         self._move(RunState.COMPENSATING, reason=outcome.reason)
         self._face.moved(self._state)
         self._tell(outcome)
         plugin_id = undo.plugin_id
-        return await undo_run(
+        undone = await undo_run(
             outcome,
             Calls(task, self._fire, plugin_id=plugin_id, params=undo.params, compensates=True),
             Failures(task, self._failures.seen, plugin_id=plugin_id, compensation=True),
@@ -383,6 +391,8 @@ class TaskRun:
         notices += failure_notices(self._task, self._failures, outcome, expected_by)
         self._move(outcome.state, reason=outcome.reason, error_code=outcome.error_code)
         self._tell(outcome)
+        run_compensated(plugin_id, undone)
+        return undone
         duration = duration_ms(self._started, workflow.now())
         retries = max(0, outcome.attempts - 1)
         self._face.settled(self._fire, outcome, retries=retries, duration_ms=duration, sla=status)
@@ -403,6 +413,7 @@ class TaskRun:
                 "trace_id": trace_id(workflow.info().workflow_id, workflow.info().run_id),
             },
         )
+        run_ended(self._task, outcome, started=self._started if self._has_started else None)
         result = TaskRunResult(
             status=self._state,
             retry_count=retries,

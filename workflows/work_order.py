@@ -26,6 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from domain.ids import notice_id, parse_run_id
     from domain.notices import NoticeInput, Severity
     from domain.run import ManualFire, TaskRunResult, TriggerKind
+    from domain.run_metrics import ORDERS_CLOSED, ORDERS_OPENED
     from domain.states import RunState
     from domain.work_orders import (
         ANNOUNCED,
@@ -57,6 +58,7 @@ with workflow.unsafe.imports_passed_through():
         told,
     )
     from workflows import attributes as sa
+    from workflows.counting import count
     from workflows.notice_activities import prepare_retry
     from workflows.order_attributes import memo_of, updates_of
     from workflows.order_story import tell_order
@@ -82,12 +84,14 @@ class WorkOrder:
     @workflow.run
     async def run(self, request: OrderInput) -> WorkOrderView:
         """Retry when asked to, escalate while nobody takes it up, end when it is closed."""
+        count(ORDERS_OPENED, tenant_id=self._view.tenant_id)
         while not is_closed(self._view.status):
             if self._view.status is OrderState.RETRYING:
                 await self._retry()
             elif await self._nothing_until(self._escalates_at()):
                 await self._escalate()
         await workflow.wait_condition(workflow.all_handlers_finished)
+        count(ORDERS_CLOSED, how=self._view.status.value)
         return self._view
 
     @workflow.query(name=VIEW)

@@ -135,9 +135,9 @@ class Consumer:
         """One message, and one line that says what became of it."""
         began = time.monotonic()
         about = message.metadata
-        self.metrics.received.inc()
+        self.metrics.received.add()
         if about.num_delivered > 1:
-            self.metrics.redelivered.inc()
+            self.metrics.redelivered.add()
         line: dict[str, Any] = {
             "subject": message.subject,
             "stream_sequence": about.sequence.stream,
@@ -182,9 +182,9 @@ class Consumer:
         line |= {"failed_filters": len(found.failed_filters)} if found.failed_filters else {}
         if found.retry_after_s is not None:
             return await self._give_back(message, "limited", max(found.retry_after_s, 1))
-        self.metrics.started.inc(len(found.runs))
+        self.metrics.started.add(amount=len(found.runs))
         if not found.runs:
-            self.metrics.unmatched.inc()
+            self.metrics.unmatched.add()
         await _tell(message.ack())
         return "started" if found.runs else "paused" if found.paused else "unmatched"
 
@@ -197,10 +197,10 @@ class Consumer:
             delay = _growing(message, LONGEST_OUTAGE_DELAY)
             return await self._give_back(message, "not_parked", delay)
         if kept:
-            self.metrics.parked.inc()
+            self.metrics.parked.add()
             await _tell(message.ack())
             return "parked"
-        self.metrics.dropped.inc()
+        self.metrics.dropped.add()
         log.error(
             "no stream keeps what is parked: a message is dropped",
             action="nats_dropped",
@@ -210,7 +210,7 @@ class Consumer:
         return "dropped"
 
     async def _give_back(self, message: Msg, reason: str, delay: float) -> str:
-        self.metrics.naks.labels(reason).inc()
+        self.metrics.naks.add(reason)
         await _tell(message.nak(delay))
         return reason
 

@@ -1,19 +1,20 @@
 """What became of messages, counted by the process that had them."""
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter
+from prometheus_client import REGISTRY, CollectorRegistry
+
+from shared import metric_names as names
+from shared.metric_instruments import instruments_of
 
 
 class NatsMetrics:
     """Counters of `taskflow nats`."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        def counter(name: str, text: str, *labels: str) -> Counter:
-            return Counter(f"task_nats_{name}", text, labels, registry=registry)
-
-        self.received = counter("received_total", "Messages that NATS delivered, repeats included")
-        self.redelivered = counter("redelivered_total", "Those that it had delivered before")
-        self.started = counter("started_total", "Runs that events started, or had started before")
-        self.unmatched = counter("unmatched_total", "Events that started no run")
-        self.parked = counter("parked_total", "Messages that can never be taken, put aside")
-        self.dropped = counter("dropped_total", "Such messages that no stream was there to keep")
-        self.naks = counter("naks_total", "Messages given back, to come again later", "reason")
+        of = instruments_of(registry).of
+        self.received = of(names.NATS_RECEIVED)
+        self.redelivered = of(names.NATS_REDELIVERED)
+        self.started = of(names.NATS_STARTED)
+        self.unmatched = of(names.NATS_UNMATCHED)
+        self.parked = of(names.NATS_PARKED)
+        self.dropped = of(names.NATS_DROPPED)
+        self.naks = of(names.NATS_NAKS)

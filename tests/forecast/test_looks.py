@@ -79,7 +79,7 @@ def test_looks_add_up_to_counters_and_a_rate() -> None:
     registry = CollectorRegistry()
     metrics = ForecastMetrics(registry)
     metrics.count(Score(), 7)
-    assert registry.get_sample_value("task_forecast_hit_rate") == 0  # a gauge that was never set
+    assert str(registry.get_sample_value("task_forecast_hit_rate")) == "nan"  # none was scored
     metrics.count(Score(hits=8, misses=1, false_alarms=2, by_hand=5), 6)
     metrics.count(Score(hits=1), 4)
 

@@ -226,7 +226,8 @@ class Recovery:
 
     def counted(self, kind: BreachKind) -> float:
         """Breaches of a kind that this process was the first to raise."""
-        value = self.registry.get_sample_value("task_sla_breach_total", {"kind": kind.value})
+        labels = {"kind": kind.value, "tenant_id": self.tenant}
+        value = self.registry.get_sample_value("task_sla_breach_total", labels)
         return value or 0.0
 
 
