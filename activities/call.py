@@ -4,14 +4,17 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import quote
 
 from temporalio import activity
 
 from domain.executions import compensation_key, nonce_of
 from domain.run import ExecuteInput, fence_of
+from domain.states import RunState
 from domain.task import Params
-from domain.trace import trace_id, traceparent
+from domain.trace import attempt_span, trace_id
+from shared.tracing import parent_header
 from shared.webhooks import Secret, request_id, sign
 
 Secrets = Callable[[], Sequence[Secret]]
@@ -60,12 +63,29 @@ class Call:
     @property
     def parent(self) -> str:
         """The `traceparent` header."""
-        return traceparent(self.trace, self.attempt)
+        compensates = self.request.compensates
+        span = attempt_span(self.trace, self.attempt, compensates=compensates)
+        return parent_header(self.trace, span)
 
     @property
     def waits(self) -> bool:
         """Whether a report may end it later."""
         return not (self.request.short or self.info.is_local)
+
+    def line(self) -> dict[str, Any]:
+        """What lines of the log say of the attempt while it goes on."""
+        return {
+            "task_id": self.request.task_id,
+            "tenant_id": self.request.tenant_id,
+            "run_id": self.run_id,
+            "trigger_time": self.request.trigger.trigger_time,
+            "actual_start": self.started,
+            "duration_ms": None,
+            "status": RunState.COMPENSATING if self.request.compensates else RunState.RUNNING,
+            "retry_count": self.attempt - 1,
+            "error_code": None,
+            "trace_id": self.trace,
+        }
 
     def headers(self, body: bytes, secrets: Sequence[Secret]) -> dict[str, str]:
         """Those that go with the body, signed now."""

@@ -15,8 +15,9 @@ from activities.call import Secrets, headers, signature
 from activities.errors import attempt_failed
 from domain.attributes import CANCEL_EXECUTION
 from domain.run import CancelInput
-from domain.trace import trace_id, traceparent
+from domain.trace import attempt_span, trace_id
 from shared.executions import OpenExecution, open_execution
+from shared.tracing import parent_header
 from shared.webhooks import Secret
 
 log = structlog.get_logger(__name__)
@@ -45,12 +46,14 @@ class CancelActivities:
         """
         info = activity.info()
         trace = trace_id(info.workflow_id or "", info.workflow_run_id or "")
+        compensates = request.key != info.workflow_id
+        span = attempt_span(trace, request.attempt, compensates=compensates)
         status = await tell_to_stop(
             self._http,
             self._base_url,
             plugin_id=request.plugin_id,
             key=request.key,
-            parent=traceparent(trace, request.attempt),
+            parent=parent_header(trace, span),
             secrets=self._secrets(),
         )
         closed = await _close(activity.client(), info, request)
@@ -63,6 +66,7 @@ class CancelActivities:
             plugin_id=request.plugin_id,
             http_status=status,
             closed=closed,
+            retry_count=request.attempt - 1,
             trace_id=trace,
         )
 

@@ -17,7 +17,8 @@ from activities.service import Service, ServiceAnswer, asked_wait
 from domain.attributes import RELEASE_CAPACITY, RESERVE_CAPACITY
 from domain.capacity import CapacityAnswer, CapacityRelease, CapacityRequest
 from domain.problems import shown
-from domain.trace import trace_id, traceparent
+from domain.trace import call_span, trace_id
+from shared.tracing import parent_header
 
 log = structlog.get_logger(__name__)
 
@@ -128,7 +129,9 @@ def _body(action: str, payload: CapacityRequest | CapacityRelease) -> dict[str, 
 def _traceparent() -> str:
     """The trace of the run that asks; each attempt is a span of it."""
     info = activity.info()
-    return traceparent(trace_id(info.workflow_id or "", info.workflow_run_id or ""), info.attempt)
+    run_id = info.workflow_id or ""
+    trace = trace_id(run_id, info.workflow_run_id or "")
+    return parent_header(trace, call_span(trace, run_id, info.activity_id, info.attempt))
 
 
 def _log(action: str, payload: CapacityRequest | CapacityRelease, **fields: Any) -> None:
@@ -137,6 +140,7 @@ def _log(action: str, payload: CapacityRequest | CapacityRelease, **fields: Any)
         action=action,
         tenant_id=payload.tenant_id,
         task_id=payload.task_id,
+        run_id=payload.reservation_id,
         reservation_id=payload.reservation_id,
         **fields,
     )

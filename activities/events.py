@@ -22,6 +22,7 @@ from domain.ids import delivery_id, recovery_queue
 from domain.recovery import LONGEST_RETRY_AFTER
 from shared.metrics import EventMetrics
 from shared.sinks import LiveSinks, ReadySink
+from shared.tracing import is_sampled
 
 log = structlog.get_logger(__name__)
 
@@ -213,6 +214,7 @@ class EventActivities:
             tenant_id=run.tenant_id,
             task_id=run.task_id,
             run_id=run.run_id,
+            trace_id=run.trace_id,
             sequences=_sequences(changes),
             reason=answer.message,
         )
@@ -223,7 +225,8 @@ def _wanted(sink: ReadySink, run: RunChanges) -> list[StateChange]:
 
 
 def _events(run: RunChanges, changes: list[StateChange]) -> list[Event]:
-    return [event_of(run, change) for change in changes]
+    sampled = is_sampled(run.trace_id)
+    return [event_of(run, change, sampled=sampled) for change in changes]
 
 
 def _sequences(changes: list[StateChange]) -> list[int]:

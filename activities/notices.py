@@ -35,10 +35,11 @@ from domain.notices import (
 )
 from domain.recovery import LONGEST_RETRY_AFTER
 from domain.streak import RUNS_MEMO, RUNS_TOLD, Ask, Streak, decide, streak_breach_id
-from domain.trace import trace_id, traceparent
+from domain.trace import call_span, trace_id
 from domain.work_orders import ORDER_MEMO, WorkOrderRow
 from shared.calls import is_missing
 from shared.metrics import NoticeMetrics
+from shared.tracing import parent_header
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +103,7 @@ class NoticeActivities:
             request = request.model_copy(update={"order": await self._current(request.order)})
         async with heartbeats():
             said = await _call(self._service, request)
-        _log("breach notified", request.breach, work_order_id=said.work_order_id)
+        _log("breach_notified", request.breach, request.trace_id, work_order_id=said.work_order_id)
         return Notified(work_order_id=said.work_order_id)
 
     @activity.defn(name=LOOK_AT_STREAK)
@@ -146,7 +147,7 @@ class NoticeActivities:
         except WorkflowAlreadyStartedError:
             return
         self._metrics.raised(breach.kind, breach.tenant_id)
-        _log("breach raised", breach)  # without its message, which may be a plugin's own
+        _log("breach_raised", breach, notice.trace_id)  # its message may be a plugin's own
 
     async def _current(self, order: OrderBrief) -> OrderBrief:
         """What a work order that was there before says by now, if it is there still."""
@@ -178,9 +179,10 @@ async def _call(service: Service, request: NotifyInput) -> _Said:
     """The request and its whole answer."""
     info = activity.info()
     trace = request.trace_id or trace_id(info.workflow_id or "", info.workflow_run_id or "")
+    span = call_span(trace, info.workflow_id or "", info.activity_id, info.attempt)
     headers = {
         "Idempotency-Key": request.breach.breach_id,
-        "traceparent": traceparent(trace, info.attempt),
+        "traceparent": parent_header(trace, span),
     }
     async with service.post(_body(request), headers) as response:
         if not response.is_success:
@@ -226,13 +228,14 @@ def _body(request: NotifyInput) -> dict[str, JsonValue]:
     }
 
 
-def _log(event: str, breach: Breach, **fields: Any) -> None:
+def _log(action: str, breach: Breach, trace: str | None, **fields: Any) -> None:
     log.info(
-        event,
-        action=event.replace(" ", "_"),
+        action.replace("_", " "),
+        action=action,
         tenant_id=breach.tenant_id,
         task_id=breach.task_id,
         run_id=breach.run_id,
+        trace_id=trace,
         breach_id=breach.breach_id,
         kind=breach.kind,
         severity=breach.severity,

@@ -170,7 +170,7 @@ class PluginActivities:
                 return await publish(changes)
             except Exception as error:  # noqa: BLE001 - the run tells them again; see ExecuteResult
                 reason = str(error) or type(error).__name__
-                log.warning("not told", action="publish_failed", run_id=call.run_id, reason=reason)
+                log.warning("not told", action="publish_failed", reason=reason, **call.line())
                 return None
 
         return asyncio.create_task(told())
@@ -257,7 +257,8 @@ class PluginActivities:
             with contextlib.suppress(RPCError):
                 await handle.report_cancellation()
         except RPCError as error:  # the plugin has reported its end already, or Temporal is busy
-            log.info("not stored", action="acceptance_not_stored", reason=error.message)
+            reason = error.message
+            log.info("not stored", action="acceptance_not_stored", reason=reason, **call.line())
 
 
 @contextlib.asynccontextmanager
@@ -278,22 +279,17 @@ def _is_stopping() -> bool:
 
 
 def _log_attempt(call: Call, answer: Finished | Accepted | Failure) -> None:
-    failed = isinstance(answer, Failure)
+    failed, accepted = isinstance(answer, Failure), isinstance(answer, Accepted)
     status = RunState.FAILED if failed else RunState.SUCCESS
-    if isinstance(answer, Accepted):
+    if accepted:
         status = RunState.RUNNING
-    what = "attempt accepted" if isinstance(answer, Accepted) else "attempt ended"
     log.info(
-        what,
-        action=what.replace(" ", "_"),
-        task_id=call.request.task_id,
-        tenant_id=call.request.tenant_id,
-        run_id=call.run_id,
-        trigger_time=call.request.trigger.trigger_time,
-        actual_start=call.started,
-        duration_ms=round((datetime.now(UTC) - call.started) / timedelta(milliseconds=1)),
-        status=status,
-        retry_count=call.attempt - 1,
-        error_code=answer.code if isinstance(answer, Failure) else None,
-        trace_id=call.trace,
+        "attempt accepted" if accepted else "attempt ended",
+        action="attempt_accepted" if accepted else "attempt_ended",
+        **call.line()
+        | {
+            "duration_ms": round((datetime.now(UTC) - call.started) / timedelta(milliseconds=1)),
+            "status": status,
+            "error_code": answer.code if isinstance(answer, Failure) else None,
+        },
     )

@@ -25,8 +25,8 @@ def event_id(run_id: str, sequence: int) -> str:
     return f"{run_id}/{sequence}"
 
 
-def event_of(run: RunChanges, change: StateChange) -> Event:
-    """One state change of a run."""
+def event_of(run: RunChanges, change: StateChange, *, sampled: bool = True) -> Event:
+    """One state change of a run. `sampled`: whether the run's trace is recorded."""
     at = _time(change.at)
     return {
         "specversion": "1.0",
@@ -36,7 +36,7 @@ def event_of(run: RunChanges, change: StateChange) -> Event:
         "subject": run.run_id,
         "time": at,
         "datacontenttype": "application/json",
-        "traceparent": traceparent(run.trace_id, change.attempt),
+        "traceparent": traceparent(run.trace_id, change.attempt, sampled=sampled),
         "data": {
             "run_id": run.run_id,
             "tenant_id": run.tenant_id,

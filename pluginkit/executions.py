@@ -156,7 +156,11 @@ class Executions:
                     await self._store.save(asked.key, kept)
                 except StoreError:
                     # It is done, and that is the truth; asked again it might be done twice.
-                    log.exception("the success of %s is not remembered", call.key)
+                    log.exception(
+                        "the success of %s is not remembered",
+                        call.key,
+                        extra={"action": "success_not_remembered"},
+                    )
             del self._works[asked.key]
             work.ended.set_result(answer)
         work.news.set()
@@ -217,6 +221,6 @@ class Executions:
 
 
 def _not_remembered(error: StoreError) -> Problem:
-    log.error("the store fails: %s", error)
+    log.error("the store fails: %s", error, extra={"action": "store_failed"})
     headers = {"retry-after": "5"}
     return Problem(503, "STORE_FAILED", "the plugin cannot remember anything now", headers=headers)

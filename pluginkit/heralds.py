@@ -59,7 +59,11 @@ class Herald:
             await asyncio.sleep(max(pause, wait))
             if self._work.newest.left(datetime.now(UTC)) < -LATE_SECONDS:
                 break
-        log.error("the end of %s could not be told", self._work.newest.run_id)
+        log.error(
+            "the end of %s could not be told",
+            self._work.newest.run_id,
+            extra={"action": "end_not_told"},
+        )
 
     async def _beat(self) -> None:
         """Heartbeats, until the work has ended."""

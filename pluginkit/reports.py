@@ -129,7 +129,9 @@ class Reporter:
             wait = answer.headers.get("retry-after", "")
             reason = f"it answered {answer.status_code} {answer.text[:200]}"
             if answer.status_code in _REFUSED:
-                log.error("the scheduler refused a report: %s", reason)
+                log.error(
+                    "the scheduler refused a report: %s", reason, extra={"action": "report_refused"}
+                )
                 return Heard.REFUSED, 0.0
             seconds = min(float(wait), _MOST_WAIT) if wait.isascii() and wait.isdigit() else 0.0
             return self._nothing(reason), seconds
@@ -142,7 +144,12 @@ class Reporter:
 
     def _nothing(self, reason: str) -> Heard:
         if not self._quiet:  # once, and not for each heartbeat of an outage
-            log.warning("the scheduler at %s took no report: %s", self._url, reason)
+            log.warning(
+                "the scheduler at %s took no report: %s",
+                self._url,
+                reason,
+                extra={"action": "report_not_taken"},
+            )
         self._quiet = True
         return Heard.NOTHING
 

@@ -43,7 +43,11 @@ class SecretFile:
             try:
                 self._secrets = self._read()
             except (OSError, ValueError) as error:
-                log.warning("%s; the last good secrets stay in force", error)
+                log.warning(
+                    "%s; the last good secrets stay in force",
+                    error,
+                    extra={"action": "secrets_refused"},
+                )
         return self._secrets
 
     def _look(self) -> tuple[int, ...] | None:

@@ -120,7 +120,13 @@ class Work:
             return _ANSWERS[self.stopped]
         if isinstance(error, PluginError):
             return failure(error.code, error.message, retryable=error.retryable)
-        log.error("%s failed on %s", self.plugin_id, self.newest.run_id, exc_info=error)
+        log.error(
+            "%s failed on %s",
+            self.plugin_id,
+            self.newest.run_id,
+            exc_info=error,
+            extra={"action": "plugin_failed"},
+        )
         name = type(error).__name__ if error else "CancelledError"
         return failure("PLUGIN_ERROR", f"unexpected {name}: see the plugin's log", retryable=True)
 

@@ -2,29 +2,17 @@
 
 import logging
 import sys
-from typing import Any
+from datetime import datetime
 
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import Processor
+from temporalio import activity, workflow
 
+from shared.run_lines import complete_run_line, without_unknown
 from shared.settings import Settings
 
-_TEMPORAL_NOISE = ("temporal_workflow", "temporal_activity", "__temporal_error_identifier")
-
-
-def _drop_noise(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Temporal's logger adds its whole context twice; our own fields already name the run."""
-    for key in _TEMPORAL_NOISE:
-        event.pop(key, None)
-    return event
-
-
-def _action_first(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Temporal's logger puts its context into the text too: keep the text stable."""
-    text = event.get("event")
-    if isinstance(text, str) and event.get("action"):
-        event["event"] = text.split(" ({", 1)[0]
-    return event
+_QUIET = {"httpx": logging.WARNING, "opentelemetry": logging.ERROR}
+"""Others' loggers that would say something of each request, or of each try to send spans."""
 
 
 def _own_failures(record: logging.LogRecord) -> bool:
@@ -43,13 +31,22 @@ def configure(settings: Settings) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _drop_noise,
-        _action_first,
+        complete_run_line,
     ]
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    rendering: list[Processor] = (
+        [
+            without_unknown,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # The default shows the values of variables, and secrets are among them.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
         if human
-        else structlog.processors.JSONRenderer(default=str)
+        else [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=_as_json),
+        ]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -57,17 +54,24 @@ def configure(settings: Settings) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                renderer,
+                *rendering,
             ],
         )
     )
     handler.addFilter(_own_failures)
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    # Temporal's loggers would put where they are into the text, too.
+    workflow.logger.workflow_info_on_message = False
+    activity.logger.activity_info_on_message = False
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _as_json(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

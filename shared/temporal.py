@@ -7,6 +7,7 @@ from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 
+from shared import tracing
 from shared.converter import PLAIN_CONVERTER
 from shared.errors import TaskflowError, TemporalUnreachable
 from shared.settings import Settings, get_settings
@@ -49,6 +50,7 @@ async def connect(*, patience: float = 10.0, runtime: Runtime | None = None) -> 
         return await Client.connect(
             **options,  # type: ignore[arg-type]  # the dictionary is Temporal's own TypedDict
             data_converter=converter,
+            interceptors=tracing.interceptors(),
             connect_timeout=timedelta(seconds=patience),
             runtime=runtime,
         )

@@ -4,7 +4,7 @@ import asyncio
 import sys
 
 from domain.problems import InvalidInput
-from shared import log
+from shared import log, tracing
 from shared.errors import TaskflowError
 from shared.leave import leave
 from shared.settings import get_settings
@@ -15,6 +15,7 @@ def main() -> int:
     """Exit code 0 after a signal, 1 when the worker cannot run as it is configured."""
     settings = get_settings()
     log.configure(settings)
+    tracing.configure("taskflow-worker")
     try:
         asyncio.run(run_worker(settings))
     except InvalidInput as error:
@@ -24,6 +25,8 @@ def main() -> int:
     except TaskflowError as error:
         print(f"worker: {error}", file=sys.stderr)  # noqa: T201 - a process's last words
         return 1
+    finally:
+        tracing.close()
     return 0
 
 

@@ -101,7 +101,9 @@ class Breaker:
                 static_summary=request.breach.message[:200],
             )
         except WorkflowAlreadyStartedError:
-            workflow.logger.info("the notice of this incident exists")
+            workflow.logger.info(
+                "the notice of this incident exists", extra={"action": "notice_exists"}
+            )
 
     def _show(self) -> None:
         brief = self._shown = self._brief()

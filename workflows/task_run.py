@@ -27,13 +27,14 @@ with workflow.unsafe.imports_passed_through():
         TaskRunResult,
         TriggerKind,
     )
+    from domain.run_line import RunLine
     from domain.states import RunState, check_move
     from domain.trace import trace_id
     from workflows.admission import Admission
     from workflows.aftermath import failure_notices, seed_of
     from workflows.attempts import Calls, recovers
-    from workflows.debouncing import Debouncing
     from workflows.counting import run_compensated, run_ended, run_retries, run_started
+    from workflows.debouncing import Debouncing
     from workflows.face import PAUSED, Face, duration_ms, said
     from workflows.failures import Failures
     from workflows.firing import fire_of
@@ -66,11 +67,12 @@ class TaskRun:
         self._fire = fire_of(request)
         self._started = workflow.now()
         self._has_started = False
+        self._ended: tuple[int, int, str | None] | None = None
         self._state = RunState.PENDING
         self._attempt = 0
+        self._begun = 0
         self._not_before: datetime | None = None
         self._failures = Failures(self._task, [], plugin_id=self._task.plugin_id)
-        self._begun = 0
         self._story: asyncio.Task[Outcome] | None = None
         self._breach: str | None = None
         self._face = Face(self._task)
@@ -150,6 +152,24 @@ class TaskRun:
         self._pause.resume()
         if self._state is RunState.RUNNING:
             self._tell()
+
+    def run_line(self) -> RunLine:
+        """What each line of the log says of the run; how it ended is null before that."""
+        info, failed = workflow.info(), self._failures.seen
+        underway = (None, max(0, self._attempt - 1), failed[-1].error_code if failed else None)
+        duration, retries, error_code = self._ended or underway
+        return RunLine(
+            task_id=self._task.task_id,
+            tenant_id=self._task.tenant_id,
+            run_id=info.workflow_id,
+            trigger_time=self._fire.trigger_time,
+            actual_start=self._started if self._has_started else None,
+            duration_ms=duration,
+            status=self._state,
+            retry_count=retries,
+            error_code=error_code,
+            trace_id=trace_id(info.workflow_id, info.run_id),
+        )
 
     @workflow.query(name=HOLDING)
     def holding(self) -> Holding:
@@ -269,6 +289,10 @@ class TaskRun:
         first, self._has_started = not self._has_started, True
         if first:
             self._started = workflow.now()
+            run_started(self._task, self._fire, self._started)
+        elif number > self._begun:
+            run_retries(self._task)
+        self._begun = max(self._begun, number)
         self._move(RunState.RUNNING)
         self._face.running(self._fire, self._started, retries=number - 1)
         if first and self._level:
@@ -289,10 +313,6 @@ class TaskRun:
         except FailureError as error:
             if not recovers():
                 return outcome_of_error(error, self._task.retry.max_attempts)
-            run_started(self._task, self._fire, self._started)
-        elif number > self._begun:
-            run_retries(self._task)
-        self._begun = max(self._begun, number)
             self._changes.told(published_of(error), untold)
             finish_by = self._level.clock.finish_by if self._level else None
             found = await self._failures.after(error, number, finish_by)
@@ -371,6 +391,8 @@ class TaskRun:
             plugin_id=plugin_id,
             tell=lambda: self._tell(outcome),
         )
+        run_compensated(plugin_id, undone)
+        return undone
 
     async def _regain(self) -> Outcome | None:
         """Be admitted again to undo what was done under a lock that was given back meanwhile."""
@@ -391,29 +413,12 @@ class TaskRun:
         notices += failure_notices(self._task, self._failures, outcome, expected_by)
         self._move(outcome.state, reason=outcome.reason, error_code=outcome.error_code)
         self._tell(outcome)
-        run_compensated(plugin_id, undone)
-        return undone
+        run_ended(self._task, outcome, started=self._started if self._has_started else None)
         duration = duration_ms(self._started, workflow.now())
         retries = max(0, outcome.attempts - 1)
         self._face.settled(self._fire, outcome, retries=retries, duration_ms=duration, sla=status)
-        workflow.logger.info(
-            "run ended",
-            extra={
-                "action": "run_ended",
-                "task_id": self._task.task_id,
-                "tenant_id": self._task.tenant_id,
-                "run_id": workflow.info().workflow_id,
-                "trigger_time": self._fire.trigger_time,
-                "actual_start": self._started,
-                "duration_ms": duration,
-                "status": self._state,
-                "retry_count": retries,
-                "error_code": outcome.error_code,
-                "sla": status,
-                "trace_id": trace_id(workflow.info().workflow_id, workflow.info().run_id),
-            },
-        )
-        run_ended(self._task, outcome, started=self._started if self._has_started else None)
+        self._ended = (duration, retries, outcome.error_code)
+        workflow.logger.info("run ended", extra={"action": "run_ended", "sla": status})
         result = TaskRunResult(
             status=self._state,
             retry_count=retries,

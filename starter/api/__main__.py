@@ -11,7 +11,7 @@ import structlog
 import uvicorn
 
 from domain.problems import InvalidInput
-from shared import log
+from shared import log, tracing
 from shared.errors import TaskflowError
 from shared.leave import leave
 from shared.settings import Settings, get_settings
@@ -33,6 +33,7 @@ def main() -> int:
     options = parser.parse_args()
     settings = get_settings()
     log.configure(settings)
+    tracing.configure("taskflow-api")
     try:
         return _serve(settings, options.host, options.port)
     except InvalidInput as error:
@@ -40,6 +41,8 @@ def main() -> int:
             sys.stderr.write(f"api: {error.source}: {problem}\n")
     except TaskflowError as error:
         sys.stderr.write(f"api: {error}\n")
+    finally:
+        tracing.close()
     return 1
 
 
@@ -68,8 +71,8 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
         url = f"http://{f'[{address[0]}]' if ':' in address[0] else address[0]}"
-        listens = {"action": "api_listens", "url": f"{url}:{listener.getsockname()[1]}"}
-        logger.info("the API listens", **listens)
+        port = listener.getsockname()[1]
+        logger.info("the API listens", action="api_listens", url=f"{url}:{port}")
         _Server(config, context).run(sockets=[listener])
     return 0
 

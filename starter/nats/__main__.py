@@ -6,7 +6,7 @@ import argparse
 from importlib.util import find_spec
 
 from domain.problems import InvalidInput, Problem
-from shared import log
+from shared import log, tracing
 from shared.files import read_text
 from shared.leave import leave
 from shared.settings import Settings, get_settings
@@ -27,10 +27,13 @@ def main() -> int:
         from starter.nats.running import run
 
         log.configure(settings)
+        tracing.configure("taskflow-nats")
         port = options.metrics_port or settings.metrics_port
         run(settings, create_stream=options.create_stream, metrics_port=port)
     except Exception as error:  # noqa: BLE001 - the last place that can say it
         return report(error, as_json=False)
+    finally:
+        tracing.close()
     return 0
 
 
