@@ -12,6 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared import tracing
+from shared.tracing import RequestTrace
 from starter.api.audit import Audit
 from starter.api.context import Context
 from starter.api.problems import HttpRefusal, answer_of, internal_error, unavailable
@@ -36,10 +38,15 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         exchange = _Exchange(scope, send, self._context)
-        with structlog.contextvars.bound_contextvars(request_id=exchange.request_id):
+        trace = exchange.trace
+        with structlog.contextvars.bound_contextvars(
+            request_id=exchange.request_id, request_trace_id=trace.own.trace
+        ):
+            token = tracing.REQUEST.set(trace)
             try:
                 await exchange.run(self._app, receive)
             finally:
+                tracing.REQUEST.reset(token)
                 exchange.over()
 
 
@@ -54,6 +61,7 @@ class _Exchange:
         self._status: int | None = None
         self._began = time.perf_counter()
         self._audit = Audit()
+        self.trace = RequestTrace.of(self._headers.getlist("traceparent"))
         scope["taskflow.audit"] = self._audit
         scope["taskflow.request_id"] = self.request_id
 
@@ -89,6 +97,7 @@ class _Exchange:
             status,
             time.perf_counter() - self._began,
         )
+        self.trace.over(f"{method} {path}", request_id=self.request_id, status=status)
         client = self._scope.get("client")
         self._audit.write(
             method=method, route=path, status=status, client=client[0] if client else ""

@@ -7,6 +7,7 @@ import pytest
 from structlog.typing import EventDict
 from temporalio.client import Client
 
+from domain.trace import header
 from starter.api.access import Operator, Reader, Writer
 from starter.callers import Scope
 from tests.api.harness import Door, door
@@ -43,7 +44,9 @@ async def test_a_write_is_one_line_that_says_who_did_what(
     things: Door, logs: list[EventDict]
 ) -> None:
     """Token id, tenant, route, ids, digests, what came of it and the request; never the token."""
-    headers = {**things.caller("acme", Scope.TASK_WRITE), "X-Request-Id": "r1"}
+    parent = header(trace := "7" * 32, "1" * 16)
+    named = {"X-Request-Id": "r1", "traceparent": parent}
+    headers = things.caller("acme", Scope.TASK_WRITE) | named
     answer = await things.http.put("/things/a%20b?secret=hidden", headers=headers)
     assert answer.json() == "acme/a b"
     (line,) = _audits(logs)
@@ -64,6 +67,7 @@ async def test_a_write_is_one_line_that_says_who_did_what(
         "code": None,
         "client": "127.0.0.1",
         "request_id": "r1",
+        "request_trace_id": trace,
     }
     assert token not in str(logs)
     assert "hidden" not in str(logs)
