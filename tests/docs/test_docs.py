@@ -4,18 +4,15 @@ import re
 import shutil
 import subprocess
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import yaml
 
 from domain.document import parse_yaml
 from domain.registration import read_registration
 from domain.states import STATES
 from shared.policy import load_policy
 from shared.settings import ROOT, Settings
-from starter.dev.secret import NAME
 from tests.starter.harness import Cli
 
 PAGES = sorted(
@@ -89,43 +86,6 @@ def test_make_alone_lists_every_target() -> None:
     assert {"demo", "test", "lint", "bench", "dev", "clean"} <= set(targets)
     for target in targets:
         assert f"make {target} " in shown, target
-
-
-def test_the_container_files_name_what_there_is() -> None:
-    """Every service of the compose file runs a program or module of the product."""
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    assert {"temporal", "sandbox", "worker", "api"} <= compose["services"].keys()
-    for service in compose["services"].values():
-        command = service["command"]
-        if command[0] == "taskflow":
-            text = help_of(command[1])
-            for option in command[2:]:
-                assert option.split("=")[0] in text
-        elif command[0] == "python":
-            assert command[1] == "-m"
-            assert find_spec(command[2])
-        for option in command:
-            if option.startswith("--config="):
-                assert (ROOT / option.removeprefix("--config=")).exists()
-    for copied in re.findall(r"^COPY (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE):
-        assert (ROOT / copied).exists()
-
-
-def test_the_containers_share_a_secret_and_plugins_know_where_to_report() -> None:
-    """Who signs and who checks have one volume; the example plugins find the API."""
-    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    made_in = services["secret"]["command"][-1]
-    assert f"shared:{made_in}" in services["secret"]["volumes"]
-    for name in ("sandbox", "worker", "api"):
-        assert f"shared:{made_in}:ro" in services[name]["volumes"]
-    file = f"{made_in}/{NAME}"
-    for name in ("worker", "api"):
-        assert services[name]["environment"]["TASKFLOW_PLUGIN_SECRET_FILE"] == file
-    listens = next(o for o in services["api"]["command"] if o.startswith("--port="))
-    api = f"http://api:{listens.removeprefix('--port=')}"
-    assert {f"--secret-file={file}", f"--scheduler-url={api}"} <= set(
-        services["sandbox"]["command"]
-    )
 
 
 def test_the_lock_has_hashes_and_no_addresses() -> None:

@@ -1,0 +1,36 @@
+"""Whether the process of this container is well: exit code 0 or 1, and a line that says why not.
+
+With a URL it is well when that answers 200. Without one it is a worker that has said it is ready,
+or else an API on its usual port. Nothing but Python's own library: a probe is to be cheap.
+"""
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+API = "http://127.0.0.1:8088/readyz"
+SECONDS = 4.0
+
+
+def problem(url: str | None) -> str | None:
+    """What is wrong, or None."""
+    ready_file = os.environ.get("TASKFLOW_READY_FILE")
+    if url is None and ready_file and Path(ready_file).exists():
+        return None
+    asked = url or API
+    # No proxy of the environment stands between a container and itself.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(asked, timeout=SECONDS):
+            return None
+    except urllib.error.HTTPError as error:
+        return f"{asked} answers {error.code}: {error.read(1000).decode(errors='replace')}"
+    except OSError as error:
+        return f"{asked} does not answer: {error}"
+
+
+if __name__ == "__main__":
+    said = problem(sys.argv[1] if len(sys.argv) > 1 else None)
+    sys.exit(said)
