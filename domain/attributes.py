@@ -76,6 +76,12 @@ FORECAST = "Forecast"
 ASK_GOVERNOR = "ask_governor"
 """Name of the local activity that asks for admission; pinned."""
 
+CANARY = "Canary"
+"""Name of the workflow type of a probe through the whole chain; pinned."""
+
+PROBE = "probe"
+"""Name of the activity that it does; pinned."""
+
 RELEASE_GRANT = "release_grant"
 """Name of the local activity that gives a grant back; pinned."""
 

@@ -103,6 +103,57 @@ FORECAST_ID = "forecast"
 def registry_id(tenant_id: str, shard: int) -> str:
     """`registry/acme/3`: the workflow that remembers a part of a tenant's tasks."""
     return f"registry/{tenant_id}/{shard}"
+CANARY_SCHEDULE_ID = "taskflow/canary"
+"""The schedule of the canary: one for a namespace."""
+
+CANARY_ID = "canary"
+"""What the ids of canaries begin with."""
+
+
+ROLLUP_SCHEDULE_ID = "taskflow/rollups"
+"""The schedule of the roll-ups: one for a namespace."""
+
+ROLLUP_LOOK_ID = "rollups-look"
+"""What the ids of their looks begin with."""
+
+
+def rollup_prefix(tenant_id: str) -> str:
+    """What the ids of a tenant's roll-ups begin with."""
+    return f"rollup/{tenant_id}/"
+
+
+def rollup_id(tenant_id: str, day: date, part: int) -> str:
+    """`rollup/acme/2026-11/0`: a shelf with a tenant's days of a month; the next is for the rest."""
+    return f"{rollup_prefix(tenant_id)}{day:%Y-%m}/{part}"
+
+
+def parse_rollup_id(text: str) -> tuple[str, date, int] | None:
+    """(tenant_id, first of the month, part) of a shelf of ours, else None."""
+    if not (found := _ROLLUP.fullmatch(text)):
+        return None
+    try:
+        month = date.fromisoformat(f"{found['month']}-01")
+    except ValueError:
+        return None
+    return found["tenant"], month, int(found["part"])
+
+
+ROLLUP_MARKS_PREFIX = "rollups/"
+
+
+def rollup_marks_id(day: date) -> str:
+    """`rollups/2026-11`: the shelf that knows of each day of a month which tenants it had."""
+    return f"{ROLLUP_MARKS_PREFIX}{day:%Y-%m}"
+
+
+def parse_rollup_marks_id(text: str) -> date | None:
+    """The first of the month of such a shelf, else None."""
+    try:
+        return date.fromisoformat(f"{text.removeprefix(ROLLUP_MARKS_PREFIX)}-01")
+    except ValueError:
+        return None
+
+
 
 
 def parse_registry_id(text: str) -> tuple[str, int] | None:

@@ -218,15 +218,15 @@ FORECAST_AT = _gauge(
 
 # The canary: a probe through Temporal, the run's task queue and the queue of plugin calls.
 CANARY_AT = _gauge(
-    "task_canary_last_success_timestamp_seconds",
+    run_metrics.CANARY_AT,
     "seconds",
     "When a canary came through last, in seconds since 1970",
 )
 CANARY_SECONDS = _histogram(
-    "task_canary_seconds", "From when a canary was due to when it was through", LATENCY
+    run_metrics.CANARY_SECONDS, "From when a canary was due to when it was through", LATENCY
 )
 CANARY_FAILED = _counter(
-    "task_canary_failed_total", "canaries", "Canaries that failed, or did not come in time"
+    run_metrics.CANARY_FAILED, "canaries", "Canaries that failed, or did not come in time"
 )
 
 # Temporal, as workers see it.

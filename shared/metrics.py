@@ -315,6 +315,6 @@ class ApiMetrics(_Metrics):
         self._of(names.API_SECONDS).observe(seconds, method, route)
 
 
-def serve_metrics(port: int, address: str) -> None:
+def serve_metrics(port: int, address: str, registry: CollectorRegistry = REGISTRY) -> None:
     """Answer `/metrics` on a port from a thread of its own. Errors: `OSError` for a taken port."""
-    start_http_server(port, addr=address)
+    start_http_server(port, addr=address, registry=registry)

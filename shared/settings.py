@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     rollup_months: int = Field(
         13, ge=1, le=120, description="For how many months they keep it, beside the present one"
     )
+    canary: bool = Field(
+        True, description="Whether workers have a probe go the way of runs, every minute"
+    )
     metrics_port: int | None = Field(
         None, ge=1, le=65535, description="Port of a worker's Prometheus metrics; none if left out"
     )

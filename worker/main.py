@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import structlog
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from temporalio.worker import Worker
 
@@ -26,7 +27,7 @@ from shared.breakers import Breakers
 from shared.builds import build_of
 from shared.errors import TemporalUnreachable
 from shared.governor import Governors
-from shared.metrics import AdmissionMetrics, BreakerMetrics, EventMetrics, serve_metrics
+from shared.metrics import AdmissionMetrics, BreakerMetrics, CallMetrics, EventMetrics
 from shared.plugin_secrets import PluginSecrets
 from shared.policy import LivePolicy
 from shared.search_attributes import register_search_attributes
@@ -36,9 +37,11 @@ from shared.sinks import LiveSinks
 from shared.temporal import connect
 from worker.build import new_worker
 from worker.governor import build_governor_worker
+from worker.metrics import Measures
 from worker.plugins import build_plugin_worker
 from worker.recovery import build_recovery_worker, notice_activities
 from worker.watch import build_watch_worker, keep_scheduled
+from workflows.canary import Canary
 from workflows.task_run import TaskRun
 
 log = structlog.get_logger(__name__)
@@ -105,6 +108,7 @@ async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Part
                 breakers=breakers,
                 secrets=secrets,
                 vault=Vault.of(settings),
+                open_call=CallMetrics().open,
             )
             try:
                 yield Parts(
@@ -139,7 +143,7 @@ def build_worker(parts: Parts) -> Worker:
     return new_worker(
         parts.client,
         task_queue=settings.task_queue,
-        workflows=[TaskRun],
+        workflows=[TaskRun, Canary],
         activities=[
             parts.plugins.execute_plugin,
             admission.ask_governor,
@@ -174,11 +178,10 @@ async def run_worker(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    client = await _connect(settings, stop)
+    measures = Measures(settings)
+    client = await _connect(settings, stop, measures.runtime)
     if client is None:
         return
-    if settings.metrics_port:
-        _serve_metrics(settings.metrics_port, settings.metrics_address)
     async with (
         shared_parts(client, settings) as parts,
         build_governor_worker(client, settings, parts.capacity),
@@ -186,19 +189,12 @@ async def run_worker(settings: Settings) -> None:
         build_worker(parts),
         build_plugin_worker(parts),
         _watching(client, settings),
+        measures.kept(client),
     ):
         log.info("worker ready", action="worker_ready", task_queue=settings.task_queue)
         say_ready()
         await stop.wait()
         log.info("worker stopping", action="worker_stopping")
-
-
-def _serve_metrics(port: int, address: str) -> None:
-    """Metrics never keep a worker from working: a port that is taken is said, and that is all."""
-    try:
-        serve_metrics(port, address)
-    except OSError as error:
-        log.error("no metrics", action="metrics_failed", reason=str(error))  # noqa: TRY400 - a line
 
 
 @contextlib.asynccontextmanager
@@ -218,11 +214,13 @@ def say_ready() -> None:
         Path(ready_file).touch()
 
 
-async def _connect(settings: Settings, stop: asyncio.Event) -> Client | None:
+async def _connect(
+    settings: Settings, stop: asyncio.Event, runtime: Runtime | None
+) -> Client | None:
     """A client whose namespace has our search attributes; None when told to stop first."""
     while not stop.is_set():
         try:
-            client = await connect(patience=settings.temporal_timeout)
+            client = await connect(patience=settings.temporal_timeout, runtime=runtime)
             await register_search_attributes(client)
         except (TemporalUnreachable, RPCError) as error:
             log.warning("waiting for Temporal", action="temporal_unreachable", reason=str(error))

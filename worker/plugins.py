@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from temporalio.worker import PollerBehaviorAutoscaling, Worker, WorkerTuner
 
+from activities.canary import probe
 from activities.cancel import CancelActivities
 from domain.ids import plugin_queue
 from shared.builds import build_of
@@ -32,7 +33,7 @@ def build_plugin_worker(parts: "Parts") -> Worker:
         parts.client,
         task_queue=plugin_queue(parts.settings.task_queue),
         workflows=[],
-        activities=[parts.plugins.execute_plugin, cancels.cancel_execution],
+        activities=[parts.plugins.execute_plugin, cancels.cancel_execution, probe],
         tuner=WorkerTuner.create_fixed(activity_slots=MAX_CALLS),
         pollers=POLLERS,
         build=build_of(parts.settings),

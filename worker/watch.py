@@ -1,6 +1,8 @@
 """The part of a worker that watches and looks ahead: its own slots, and what makes it look."""
 
 import asyncio
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -22,8 +24,10 @@ from temporalio.worker import Worker
 from activities.forecast import ForecastActivities
 from activities.rollup import RollupActivities
 from activities.watch import WatchActivities, WatchOptions
-from domain.attributes import FORECAST, ROLLUP_LOOK, WATCH
+from domain.attributes import CANARY, FORECAST, ROLLUP_LOOK, WATCH
 from domain.ids import (
+    CANARY_ID,
+    CANARY_SCHEDULE_ID,
     FORECAST_ID,
     FORECAST_SCHEDULE_ID,
     ROLLUP_LOOK_ID,
@@ -51,7 +55,8 @@ LOOK_AFTER_SECONDS = 60.0
 class Routine:
     """Something that workers do every so often, on a schedule of its own in Temporal.
 
-    `offset`: how far into each `every`, counted from 1970. A schedule that is there already keeps
+    `offset`: how far into each `every`, counted from 1970. `queue`: which task queue, from that of
+    runs. `longest`: when it is given up, if it is not done. A schedule that is there already keeps
     what it was made with: delete it, and it is made again as it is said here.
     """
 
@@ -61,6 +66,8 @@ class Routine:
     every: timedelta
     summary: str
     offset: timedelta = timedelta(0)
+    queue: Callable[[str], str] = watch_queue
+    longest: timedelta | None = None
 
 
 WATCHING = Routine(
@@ -83,6 +90,16 @@ ROLLING_UP = Routine(
     timedelta(hours=1),
     "keeps how the tasks of each day did",
     offset=timedelta(minutes=12, seconds=30),
+)
+PROBING = Routine(
+    CANARY_SCHEDULE_ID,
+    CANARY,
+    CANARY_ID,
+    timedelta(minutes=1),
+    "goes the way of runs, to see whether it is open",
+    offset=timedelta(seconds=20),
+    queue=str,  # of the runs themselves
+    longest=timedelta(seconds=50),
 )
 CATCHUP = timedelta(minutes=1)
 """All know how far they came, so that looks of the past are of no use to them."""
@@ -133,6 +150,7 @@ def routines_of(settings: Settings) -> list[Routine]:
         (settings.watch, WATCHING),
         (settings.forecast, FORECASTING),
         (settings.rollups, ROLLING_UP),
+        (settings.canary, PROBING),
     ]
     return [routine for on, routine in wanted if on]
 
@@ -143,7 +161,8 @@ async def create_routine(client: Client, settings: Settings, routine: Routine) -
         action=ScheduleActionStartWorkflow(
             routine.workflow,
             id=routine.workflow_id,
-            task_queue=watch_queue(settings.task_queue),
+            task_queue=routine.queue(settings.task_queue),
+            execution_timeout=routine.longest,
             static_summary=routine.summary,
         ),
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(routine.every, routine.offset)]),
@@ -157,7 +176,13 @@ async def create_routine(client: Client, settings: Settings, routine: Routine) -
 
 
 async def keep_scheduled(client: Client, settings: Settings) -> None:
-    """Until cancelled: who watches the watch, should somebody delete its schedule."""
+    """Until cancelled: who watches the watch, should somebody delete its schedule.
+
+    A canary that is turned off ends: its runs would fill lists, and nobody would look at them.
+    """
+    if not settings.canary:
+        with contextlib.suppress(RPCError):
+            await client.get_schedule_handle(CANARY_SCHEDULE_ID).delete()
     while True:
         for routine in routines_of(settings):
             name = routine.schedule_id

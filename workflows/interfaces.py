@@ -9,6 +9,7 @@ from domain.attributes import (
     EXECUTE_PLUGIN,
     EXPECT_DURATION,
     FORECAST_TICK,
+    PROBE,
     PUBLISH_CHANGES,
     RAISE_NOTICES,
     READ_FLAGS,
@@ -132,5 +133,11 @@ async def tell_runs(request: Tell) -> None:
 
 @activity.defn(name=FORECAST_TICK)
 async def forecast_tick(request: ForecastTick) -> ForecastTicked:
+@activity.defn(name=PROBE)
+async def probe() -> None:
+    """Do nothing but be done: whoever waits for it learns that activities are."""
+    raise NotImplementedError("a worker implements this")
+
+
     """Score real conflicts by what was foreseen, and look ahead again."""
     raise NotImplementedError(f"a worker implements this: {request.now}")
