@@ -29,6 +29,7 @@ from shared.temporal import address
 from shared.watch import last_forecast, last_watch
 from starter.breakers import list_breakers
 from starter.rpc import reach, temporal_errors
+from starter.versions_seen import deployment_of
 
 LEAST_RETENTION = timedelta(days=3)
 
@@ -69,6 +70,7 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     for check in (_namespace, _search_attributes):
         yield await check(client)
     yield await _workers(client, settings.task_queue)
+    yield await check_versions(client, settings)
     yield await check_plugins(client)
     yield await check_watch(client, datetime.now(UTC))
     if settings.forecast:
@@ -84,6 +86,7 @@ async def examine_service(client: Client, settings: Settings, now: datetime) -> 
         _namespace(client),
         _search_attributes(client),
         _workers(client, settings.task_queue),
+        check_versions(client, settings),
         check_watch(client, now),
     ]
     if settings.forecast:
@@ -168,6 +171,19 @@ async def _workers(client: Client, task_queue: str) -> Check:
             return Check(name, False, f"no worker polls the task queue {queue!r}", fix)
         pollers = max(pollers, len(found.pollers))
     return Check(name, True, f"{pollers} polling the task queue {task_queue!r}")
+
+
+async def check_versions(client: Client, settings: Settings) -> Check:
+    """Runs that only workers can finish which are not there, and new runs that go to nobody."""
+    name = "versions"
+    try:
+        found = await deployment_of(client, settings.deployment, settings.task_queue)
+    except TaskflowError as error:
+        return Check(name, False, str(error), "see the check of temporal")
+    if troubles := found.troubles():
+        detail = ". ".join([found.told(), *(text.partition(": ")[0] for text in troubles)])
+        return Check(name, False, detail, troubles[0].partition(": ")[2])
+    return Check(name, True, found.told())
 
 
 async def check_plugins(client: Client) -> Check:

@@ -26,6 +26,7 @@ from starter.cli import (
     sla_report,
     tasks,
     tokens,
+    versions,
     why,
     work_orders,
 )
@@ -57,6 +58,7 @@ sla_report.add_to(app)
 work_orders.add_to(app)
 codec.add_to(app)
 tokens.add_to(app)
+versions.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:
