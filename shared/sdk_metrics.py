@@ -131,3 +131,15 @@ class SdkMetrics(Collector):
             self._lost.add("buffer_full")
             return False
         return True
+
+
+def measured_runtime(registry: CollectorRegistry = REGISTRY) -> Runtime | None:
+    """What the clients of this process are to be made with; None, the default one, if it fails."""
+    try:
+        metrics = SdkMetrics(registry)
+        metrics.start()
+    except Exception as error:  # noqa: BLE001 - whatever it is, Temporal works without
+        reason = repr(error)[:200]
+        log.error("no metrics", action="metrics_failed", reason=reason)  # noqa: TRY400 - a line
+        return None
+    return metrics.runtime

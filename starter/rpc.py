@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterator
 
 from temporalio.client import Client
+from temporalio.runtime import Runtime
 from temporalio.service import RPCError, RPCStatusCode
 
 from shared.errors import NotFound, TaskflowError, TemporalUnreachable
@@ -17,14 +18,14 @@ _UNREACHABLE = (
 )
 
 
-async def reach(patience: float) -> Client:
+async def reach(patience: float, *, runtime: Runtime | None = None) -> Client:
     """`connect`, within `patience` seconds also of a server that accepts and then says nothing.
 
     Errors: `TemporalUnreachable`.
     """
     try:
         async with asyncio.timeout(patience):
-            return await connect(patience=patience)
+            return await connect(patience=patience, runtime=runtime)
     except TimeoutError:
         raise TemporalUnreachable(
             f"Temporal does not answer at {address()} (nothing for {patience:g} s). "

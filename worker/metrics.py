@@ -16,7 +16,7 @@ from shared import metric_names as names
 from shared.builds import build_of
 from shared.metric_instruments import instruments_of
 from shared.metrics import RunMetrics, serve_metrics
-from shared.sdk_metrics import SdkMetrics
+from shared.sdk_metrics import measured_runtime
 from shared.settings import Settings
 from worker.looks import Looks
 
@@ -39,7 +39,7 @@ class Measures:
         self.runtime: Runtime | None = None
         if settings.metrics_port is None:
             return
-        self.runtime = _runtime(registry)
+        self.runtime = measured_runtime(registry)
         RunMetrics(registry)
         build = build_of(settings)
         said = (build.version, build.deployment or "", build.build_id)
@@ -75,13 +75,3 @@ class Measures:
             log.error("no metrics", action="metrics_failed", reason=reason)  # noqa: TRY400 - a line
         else:
             self._served = True
-
-
-def _runtime(registry: CollectorRegistry) -> Runtime | None:
-    try:
-        measured = SdkMetrics(registry)
-    except Exception as error:  # noqa: BLE001 - whatever it is, Temporal's default runtime works
-        log.error("no metrics", action="metrics_failed", reason=repr(error)[:200])  # noqa: TRY400 - a line
-        return None
-    measured.start()
-    return measured.runtime

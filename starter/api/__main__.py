@@ -5,6 +5,7 @@ import ipaddress
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
 
 import structlog
@@ -14,11 +15,14 @@ from domain.problems import InvalidInput
 from shared import log, tracing
 from shared.errors import TaskflowError
 from shared.leave import leave
+from shared.sdk_metrics import measured_runtime
 from shared.settings import Settings, get_settings
 from starter.api.app import create_app
 from starter.api.connections import Connection
 from starter.api.context import Context, context_with
+from starter.api.link import TemporalLink
 from starter.authentication import authenticator_of
+from starter.rpc import reach
 
 logger = structlog.get_logger("starter.api")
 
@@ -57,7 +61,9 @@ def _serve(settings: Settings, host: str, port: int) -> int:
         except OSError as error:
             reason = f"{address[0]} port {address[1]}: {error.strerror}"
             raise TaskflowError(f"cannot listen on {reason}. --port names another") from error
-        context = context_with(settings, authenticator_of(settings, loopback=loopback))
+        link = TemporalLink(settings.temporal_timeout, partial(reach, runtime=measured_runtime()))
+        authenticator = authenticator_of(settings, loopback=loopback)
+        context = context_with(settings, authenticator, temporal=link)
         config = uvicorn.Config(
             create_app(context),
             http=Connection,

@@ -20,6 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def dev(
+    *,
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Temporal; 7233 if left out, 0 any free")
     ] = None,
@@ -31,6 +32,10 @@ def dev(
     ] = None,
     sandbox_port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Plugin runtime; 8089 if left out")
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="Metrics of the worker; 9464 if left out and free"),
     ] = None,
     db: Annotated[
         Path | None, typer.Option(help="Temporal's database; .taskflow/temporal.db if left out")
@@ -50,6 +55,7 @@ def dev(
             ui_port=ui_port,
             api_port=api_port,
             sandbox_port=sandbox_port,
+            metrics_port=metrics_port,
             db=db,
             plugin_url=os.environ.get("TASKFLOW_PLUGIN_URL"),
         )

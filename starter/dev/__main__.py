@@ -13,7 +13,7 @@ from starter.dev.options import ALL_PARTS, DevOptions
 def main() -> int:
     """Exit code of `run_dev`, or 1 with one message when the stack does not start."""
     parser = argparse.ArgumentParser(prog="python -m starter.dev")
-    for option in ("--port", "--ui-port", "--api-port", "--sandbox-port"):
+    for option in ("--port", "--ui-port", "--api-port", "--sandbox-port", "--metrics-port"):
         parser.add_argument(option, type=int)
     parser.add_argument("--db", type=Path)
     parser.add_argument("--parts", nargs="+", choices=ALL_PARTS, default=list(ALL_PARTS))
@@ -25,6 +25,7 @@ def main() -> int:
                 ui_port=given.ui_port,
                 api_port=given.api_port,
                 sandbox_port=given.sandbox_port,
+                metrics_port=given.metrics_port,
                 db=given.db,
                 parts=tuple(given.parts),
                 plugin_url=os.environ.get("TASKFLOW_PLUGIN_URL"),

@@ -14,12 +14,16 @@ TEMPORAL_PORT = 7233
 UI_OFFSET = 1000
 API_PORT = 8088
 SANDBOX_PORT = 8089
+METRICS_PORT = 9464
 STATE_DIR = Path(".taskflow")
 
 
 @dataclass(frozen=True)
 class DevOptions:
     """Ports (None: the default, 0: any free one), files and parts of a stack.
+
+    `metrics_port` is the worker's. Left out, it is any free one when the default is taken: nobody's
+    stack is kept from starting by it.
 
     `db` is the Temporal server's database; `state_dir` holds logs, locks and the plugins' secret.
     Left out, they are `.taskflow/temporal.db` and `.taskflow`; a `db` alone keeps its state beside
@@ -32,6 +36,7 @@ class DevOptions:
     ui_port: int | None = None
     api_port: int | None = None
     sandbox_port: int | None = None
+    metrics_port: int | None = None
     db: Path | None = None
     state_dir: Path | None = None
     sandbox_config: Path | None = None

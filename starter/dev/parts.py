@@ -97,8 +97,9 @@ def sandbox(
     return Child("sandbox", _module("sandbox", *arguments), env, _answers(port))
 
 
-def worker(*, ready_file: Path, env: Mapping[str, str]) -> Child:
+def worker(*, ready_file: Path, metrics_port: int | None, env: Mapping[str, str]) -> Child:
     """The worker; ready when it has made `ready_file`."""
+    metrics = {"TASKFLOW_METRICS_PORT": str(metrics_port)} if metrics_port else {}
 
     async def ready() -> bool:
         return ready_file.exists()  # noqa: ASYNC240  # on a local disk
@@ -106,7 +107,7 @@ def worker(*, ready_file: Path, env: Mapping[str, str]) -> Child:
     return Child(
         "worker",
         _module("worker"),
-        {**env, "TASKFLOW_READY_FILE": str(ready_file)},
+        {**env, **metrics, "TASKFLOW_READY_FILE": str(ready_file)},
         ready,
         prepare=lambda: ready_file.unlink(missing_ok=True),
     )

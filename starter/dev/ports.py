@@ -54,6 +54,11 @@ def settle(wanted: Sequence[Wanted]) -> list[int]:
     return [want.port or _free(taken) for want in wanted]
 
 
+def or_any(port: int) -> int:
+    """The port, or 0, for any free one, when it cannot be listened on."""
+    return port if _trouble(port) is None else 0
+
+
 def _free(taken: set[int]) -> int:
     """A free port that is not in `taken`, which it then is."""
     for _ in range(TRIES):

@@ -13,8 +13,8 @@ from shared.temporal import address as configured_address
 from shared.temporal import connect, converter_of
 from starter.dev import parts
 from starter.dev.lock import owned
-from starter.dev.options import API_PORT, SANDBOX_PORT, DevOptions
-from starter.dev.ports import HOST, Wanted, settle
+from starter.dev.options import API_PORT, METRICS_PORT, SANDBOX_PORT, DevOptions
+from starter.dev.ports import HOST, Wanted, or_any, settle
 from starter.dev.processes import ProcessTree
 from starter.dev.secret import plugin_secret
 from starter.dev.server import temporal_binary
@@ -30,6 +30,7 @@ class Ports:
     web: int | None
     sandbox: int | None
     api: int | None
+    metrics: int | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,12 @@ class DevStack:
     def api_url(self) -> str | None:
         """The HTTP API, when it runs here."""
         return _url(self.ports.api)
+
+    @property
+    def metrics_url(self) -> str | None:
+        """The worker's metrics, when it runs here."""
+        url = _url(self.ports.metrics)
+        return f"{url}/metrics" if url else None
 
     @property
     def codec_url(self) -> str | None:
@@ -140,8 +147,25 @@ def settled_ports(options: DevOptions) -> Ports:
     if "api" in options.parts:
         port = API_PORT if options.api_port is None else options.api_port
         wanted["api"] = Wanted("api", "--api-port", port)
+    if "worker" in options.parts:
+        wanted["metrics"] = _metrics_port(options, {want.port for want in wanted.values()})
     found = dict(zip(wanted, settle(list(wanted.values())), strict=True))
-    return Ports(found.get("temporal"), found.get("web"), found.get("sandbox"), found.get("api"))
+    return Ports(
+        found.get("temporal"),
+        found.get("web"),
+        found.get("sandbox"),
+        found.get("api"),
+        found.get("metrics"),
+    )
+
+
+def _metrics_port(options: DevOptions, others: set[int]) -> Wanted:
+    """As it is given; else the usual one, or any when that is taken."""
+    port = options.metrics_port
+    if port is None:
+        usual = get_settings().metrics_port or METRICS_PORT
+        port = 0 if usual in others else or_any(usual)
+    return Wanted("metrics of the worker", "--metrics-port", port)
 
 
 async def _start(stack: DevStack, options: DevOptions, say: Say, locks: tuple[int, ...]) -> None:
@@ -180,9 +204,11 @@ async def _start(stack: DevStack, options: DevOptions, say: Say, locks: tuple[in
             say(_line("plugins", options.plugin_url, named))
     if "worker" in options.parts:
         pid = await tree.start(
-            parts.worker(ready_file=stack.state_dir / "worker.ready", env=env),
+            parts.worker(
+                ready_file=stack.state_dir / "worker.ready", metrics_port=ports.metrics, env=env
+            ),
         )
-        say(_line("worker", f"ready (pid {pid})"))
+        say(_line("worker", f"ready (pid {pid})", f"metrics {stack.metrics_url}"))
     if ports.api:
         if stack.web_url:
             url = stack.web_url

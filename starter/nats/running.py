@@ -7,7 +7,7 @@ import structlog
 
 from domain.events_in import CloudEvent
 from shared.errors import TemporalUnreachable
-from shared.metrics import serve_metrics
+from shared.metrics import EventIntakeMetrics, serve_metrics
 from shared.settings import Settings
 from starter.api.link import TemporalLink
 from starter.events import Received, receive
@@ -38,7 +38,7 @@ async def _run(settings: Settings, *, create_stream: bool, metrics_port: int | N
         except OSError as error:  # they never keep a process from working
             log.error("no metrics", action="metrics_failed", reason=str(error))  # noqa: TRY400
     link = TemporalLink(settings.temporal_timeout)
-    rules = Rules(link.client, settings.task_queue)
+    rules = Rules(link.client, settings.task_queue, EventIntakeMetrics())
     try:
         async with rules.live():
             await NatsProcess(
