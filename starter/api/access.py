@@ -27,6 +27,22 @@ NamedTenant = Annotated[
 ]
 
 
+Credentials = Callable[[Request], str | None]
+"""Finds in a request what stands in an Authorization header. Errors: `Unauthenticated`."""
+
+
+def header_of(request: Request) -> str | None:
+    """The one Authorization header.
+
+    Errors: `Unauthenticated` for several: others may go by another of them.
+    """
+    said = request.headers.getlist("authorization")
+    if len(said) > 1:
+        message = "the request has several Authorization headers"
+        raise Unauthenticated(message, "credentials_malformed")
+    return said[0] if said else None
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """A caller who may do what the route does, and the tenant that it is done for."""
@@ -61,14 +77,20 @@ async def access_of(
     return Access(caller, audit.tenant_id, context, audit)
 
 
-async def caller_with(scope: Scope, request: Request, context: Context, audit: Audit) -> Caller:
+async def caller_with(
+    scope: Scope,
+    request: Request,
+    context: Context,
+    audit: Audit,
+    credentials: Credentials = header_of,
+) -> Caller:
     """Who sends a request, if they may do this.
 
     Errors: `Unauthenticated`, `AuthUnavailable`, `Forbidden`, `HttpRefusal` 429.
     """
     audit.scope = scope
     audit.about(**{name: str(value) for name, value in request.path_params.items()})
-    caller = await _authenticated(request, context, audit)
+    caller = await authenticated(request, context, audit, credentials)
     caller.require(scope)
     return caller
 
@@ -79,12 +101,14 @@ async def admin_of(request: Request, context: Shared, audit: Audited) -> Caller:
     Errors: `Unauthenticated`, `Forbidden`, `HttpRefusal` 429.
     """
     audit.scope = Scope.ADMIN
-    caller = await _authenticated(request, context, audit)
+    caller = await authenticated(request, context, audit)
     caller.require(Scope.ADMIN)
     return caller
 
 
-async def _authenticated(request: Request, context: Context, audit: Audit) -> Caller:
+async def authenticated(
+    request: Request, context: Context, audit: Audit, credentials: Credentials = header_of
+) -> Caller:
     """Who calls, when they have not called too often.
 
     An address that sent too many wrong credentials waits before more of them are looked at.
@@ -94,7 +118,7 @@ async def _authenticated(request: Request, context: Context, audit: Audit) -> Ca
     if wait := context.failures.wait(address):
         raise too_many(wait, f"too many wrong credentials came from {address}")
     try:
-        caller = await context.authenticator.caller(_credentials(request))
+        caller = await context.authenticator.caller(credentials(request))
     except Unauthenticated:
         context.failures.take(address)
         raise
@@ -106,15 +130,6 @@ async def _authenticated(request: Request, context: Context, audit: Audit) -> Ca
         what = f"more than {limit} requests a minute came from {' '.join(key)}"
         raise too_many(wait, what)
     return caller
-
-
-def _credentials(request: Request) -> str | None:
-    """The one header. Errors: `Unauthenticated` for several: others may go by another of them."""
-    said = request.headers.getlist("authorization")
-    if len(said) > 1:
-        message = "the request has several Authorization headers"
-        raise Unauthenticated(message, "credentials_malformed")
-    return said[0] if said else None
 
 
 bearer = Security(_bearer)

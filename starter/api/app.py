@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
@@ -17,6 +17,9 @@ from shared.errors import TaskflowError
 from starter.api import health
 from starter.api.access import bearer
 from starter.api.audit import Audit
+from starter.api.console import is_console
+from starter.api.console.errors import error_page
+from starter.api.console.routes import PAGES
 from starter.api.context import Context
 from starter.api.envelope import Envelope
 from starter.api.openapi import with_problems
@@ -66,6 +69,8 @@ def create_app(context: Context) -> FastAPI:
     app.include_router(health.router)
     for router in ROUTERS:
         app.include_router(router, dependencies=[bearer])
+    for router in PAGES:
+        app.include_router(router, include_in_schema=False)
     return app
 
 
@@ -80,7 +85,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await context.temporal.close()
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
+async def _refused(request: Request, error: Exception) -> Response:
     """The answer to an error of ours, or of FastAPI."""
     refusal = refusal_of(error)
     if refusal is None:
@@ -89,6 +94,8 @@ async def _refused(request: Request, error: Exception) -> JSONResponse:
         refusal.headers = {"Allow": ", ".join(_methods_of(request))}
     audit: Audit = request.scope["taskflow.audit"]
     audit.code = refusal.code
+    if is_console(request.url.path):
+        return error_page(request, refusal)
     return answer_of(refusal, request.scope["taskflow.request_id"])
 
 

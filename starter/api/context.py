@@ -8,20 +8,25 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from temporalio.converter import PayloadCodec
 
 from domain.policy import Policy
+from shared.errors import NoWorker
 from shared.live import LiveFile
 from shared.metrics import ApiMetrics, EventIntakeMetrics
 from shared.plugin_secrets import PluginSecrets
 from shared.policy import load_policy
 from shared.settings import Settings
 from shared.temporal import converter_of
+from starter.ahead import Ahead
 from starter.api.audit import Audit
 from starter.api.limits import FAILURES_PER_MINUTE, Buckets
 from starter.api.link import TemporalLink
 from starter.api.replays import Replays
 from starter.authentication import Anonymous
 from starter.callers import Authenticator
+from starter.recent import Recent
 from starter.rules import Rules
 
+AHEAD_SECONDS = 15.0
+"""For which a look ahead is good for whoever looks at the console: it may take seconds."""
 RULES_SECONDS = 60.0
 """For a look at all event rules: registries without a worker let each be waited for."""
 
@@ -43,6 +48,7 @@ class Context:
     codec: PayloadCodec | None = None
     replays: Replays = field(default_factory=Replays)
     stopping: bool = False
+    ahead: Recent[Ahead | NoWorker] = field(default_factory=lambda: Recent(AHEAD_SECONDS))
 
     @property
     def policy(self) -> Policy:

@@ -9,12 +9,14 @@ from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared import tracing
 from shared.tracing import RequestTrace
 from starter.api.audit import Audit
+from starter.api.console import is_console
+from starter.api.console.errors import error_page
 from starter.api.context import Context
 from starter.api.problems import HttpRefusal, answer_of, internal_error, unavailable
 
@@ -116,7 +118,13 @@ class _Exchange:
 
     async def _answer(self, refusal: HttpRefusal, receive: Receive) -> None:
         self._audit.code = refusal.code
-        await answer_of(refusal, self.request_id)(self._scope, receive, self._sending)
+        page = is_console(self._scope["path"])
+        answer = (
+            error_page(Request(self._scope), refusal)
+            if page
+            else answer_of(refusal, self.request_id)
+        )
+        await answer(self._scope, receive, self._sending)
 
 
 def _foreign(headers: Headers) -> HttpRefusal | None:
