@@ -61,6 +61,9 @@ WATCH_MEMO = "watch"
 VERSION_MEMO = "version"
 """Memo field of a registry: grows with every change, so that an unchanged one is not read."""
 
+LOAD_MEMO = "load"
+"""Memo field of a registry: how many fires its tasks can have in one minute, at most."""
+
 EVENT_MEMO = "event"
 """Memo field of an event's run: which event, an `EventBrief`."""
 
@@ -73,14 +76,14 @@ GOVERNOR = "Governor"
 FORECAST = "Forecast"
 """Name of the workflow type of a look at what will collide; pinned."""
 
-ASK_GOVERNOR = "ask_governor"
-"""Name of the local activity that asks for admission; pinned."""
-
 CANARY = "Canary"
 """Name of the workflow type of a probe through the whole chain; pinned."""
 
 PROBE = "probe"
 """Name of the activity that it does; pinned."""
+
+ASK_GOVERNOR = "ask_governor"
+"""Name of the local activity that asks for admission; pinned."""
 
 RELEASE_GRANT = "release_grant"
 """Name of the local activity that gives a grant back; pinned."""
@@ -171,3 +174,15 @@ SUPERSEDED = "superseded"
 
 ANSWERED = "Answered"
 """Name of the workflow type that keeps the answer to a request with an Idempotency-Key; pinned."""
+
+ROLLUP = "Rollup"
+"""Name of the workflow type that keeps a month of a tenant's roll-ups; pinned."""
+
+ROLLUP_LOOK = "RollupLook"
+"""Name of the workflow type of a look for days that are over; pinned."""
+
+ROLL_UP_DAYS = "roll_up_days"
+"""Name of the activity that counts them; pinned."""
+
+PIECES_MEMO = "pieces"
+"""Memo field of a shelf of roll-ups: which pieces lie on it, as `domain.rollup` names them."""

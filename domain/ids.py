@@ -7,12 +7,15 @@ id of a schedule's action; the other kinds follow the same reading order.
 import json
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from hashlib import blake2b
 
 NAME = r"[a-z0-9][a-z0-9._-]{0,63}"
 _SCHEDULE = re.compile(rf"task/(?P<tenant>{NAME})/(?P<task>{NAME})")
 _REGISTRY = re.compile(rf"registry/(?P<tenant>{NAME})/(?P<shard>\d{{1,3}})", re.ASCII)
+_ROLLUP = re.compile(
+    rf"rollup/(?P<tenant>{NAME})/(?P<month>\d{{4}}-\d\d)/(?P<part>\d{{1,4}})", re.ASCII
+)
 _GOVERNOR = re.compile(rf"governor/(?P<tenant>{NAME})")
 _SCHEDULED = re.compile(
     rf"run/(?P<tenant>{NAME})/(?P<task>{NAME})-(?P<at>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ)", re.ASCII
@@ -100,9 +103,6 @@ FORECAST_ID = "forecast"
 """What the ids of the forecast's runs begin with."""
 
 
-def registry_id(tenant_id: str, shard: int) -> str:
-    """`registry/acme/3`: the workflow that remembers a part of a tenant's tasks."""
-    return f"registry/{tenant_id}/{shard}"
 CANARY_SCHEDULE_ID = "taskflow/canary"
 """The schedule of the canary: one for a namespace."""
 
@@ -123,7 +123,7 @@ def rollup_prefix(tenant_id: str) -> str:
 
 
 def rollup_id(tenant_id: str, day: date, part: int) -> str:
-    """`rollup/acme/2026-11/0`: a shelf with a tenant's days of a month; the next is for the rest."""
+    """`rollup/acme/2026-11/0`: a tenant's days of a month; the next part has the rest."""
     return f"{rollup_prefix(tenant_id)}{day:%Y-%m}/{part}"
 
 
@@ -154,6 +154,9 @@ def parse_rollup_marks_id(text: str) -> date | None:
         return None
 
 
+def registry_id(tenant_id: str, shard: int) -> str:
+    """`registry/acme/3`: the workflow that remembers a part of a tenant's tasks."""
+    return f"registry/{tenant_id}/{shard}"
 
 
 def parse_registry_id(text: str) -> tuple[str, int] | None:

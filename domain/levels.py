@@ -1,6 +1,7 @@
 """How a task did: its fires by how they went, and what its runs came to. Pure counting."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from enum import StrEnum
@@ -11,6 +12,8 @@ from domain.states import RunState
 from domain.watch import Verdict
 
 MEDIAN, NEARLY_ALL = 0.5, 0.99
+ON_TIME_TARGET, SUCCESS_TARGET = 0.98, 0.97
+"""What the rates of a task are to reach at least."""
 _DIGITS = 3
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -37,11 +40,19 @@ FATES = {
 class Latencies:
     """Any number of them in little memory: to the millisecond, and to three digits."""
 
-    _counts: Counter[int] = field(default_factory=Counter)
+    _counts: Counter[float] = field(default_factory=Counter)
 
     def add(self, latency: timedelta) -> None:
         """One more; a run that began before its time was not late at all."""
         self._counts[_rounded(max(0, round(latency / _MILLISECOND)))] += 1
+
+    def put(self, milliseconds: float, count: int) -> None:
+        """So many more of one that was counted elsewhere."""
+        self._counts[milliseconds] += count
+
+    def counts(self) -> Iterable[tuple[float, int]]:
+        """Milliseconds, and how many took so long."""
+        return self._counts.items()
 
     def merge(self, other: "Latencies") -> None:
         """All of another."""
@@ -109,7 +120,17 @@ class Level:
         """Of the runs that ended by themselves: what somebody cancelled does not count."""
         return _rate(self.succeeded, self.succeeded + self.failed)
 
-    def as_json(self) -> dict[str, int | float | None]:
+    @property
+    def on_time_met(self) -> bool | None:
+        """Whether it reaches the target; None where nothing is judged."""
+        return None if (rate := self.on_time_rate) is None else rate >= ON_TIME_TARGET
+
+    @property
+    def success_met(self) -> bool | None:
+        """The same of success."""
+        return None if (rate := self.success_rate) is None else rate >= SUCCESS_TARGET
+
+    def as_json(self) -> dict[str, int | float | bool | None]:
         """A row of the `sla-report` document."""
         return {
             "due": self.due,
@@ -127,6 +148,8 @@ class Level:
             "runs": self.runs,
             "succeeded": self.succeeded,
             "failed": self.failed,
+            "on_time_met": self.on_time_met,
+            "success_met": self.success_met,
         }
 
 

@@ -20,7 +20,7 @@ from starter.rpc import temporal_errors
 
 PATIENCE_SECONDS = 10.0
 """For the registries to answer: a worker does it in one, ten thousand tasks take three."""
-_NO_WORKER = (
+NO_WORKER = (
     "no worker answers, and only a worker can say what is registered: start one with "
     "`taskflow worker`, or everything with `taskflow dev`"
 )
@@ -84,8 +84,13 @@ async def refresh(registered: Registered) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await registered.refresh()
     except TimeoutError:
-        raise NoWorker(_NO_WORKER) from None
+        raise NoWorker(NO_WORKER) from None
     except RPCError as error:
-        if error.status not in _UNANSWERED:
+        if not is_unanswered(error):
             raise
-        raise NoWorker(_NO_WORKER) from error
+        raise NoWorker(NO_WORKER) from error
+
+
+def is_unanswered(error: RPCError) -> bool:
+    """Whether no worker answered a query in time."""
+    return error.status in _UNANSWERED

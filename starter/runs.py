@@ -8,7 +8,6 @@ from typing import Any
 from temporalio.client import (
     Client,
     WorkflowExecution,
-    WorkflowExecutionStatus,
     WorkflowFailureError,
 )
 
@@ -21,18 +20,12 @@ from domain.states import RunState, is_end
 from domain.trace import trace_id
 from shared.calls import at_once
 from shared.errors import NotFound
+from shared.run_ends import end_without_us
 from starter.newest import newest_of
 from starter.rpc import temporal_errors
 from starter.times import rfc3339
 from workflows import attributes as sa
 from workflows.face import PAUSED
-
-_CLOSED_WITHOUT_US = {
-    WorkflowExecutionStatus.TERMINATED: (RunState.CANCELLED, "terminated in Temporal"),
-    WorkflowExecutionStatus.TIMED_OUT: (RunState.FAILED, "timed out in Temporal"),
-    WorkflowExecutionStatus.CANCELED: (RunState.CANCELLED, "cancelled before a worker took it up"),
-    WorkflowExecutionStatus.FAILED: (RunState.FAILED, "failed before it could settle"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +229,8 @@ async def view_of(execution: WorkflowExecution) -> RunView | None:
     status = RunState(found.get(sa.TASK_STATUS) or RunState.PENDING)
     memo = await execution.memo()
     reason: str | None = memo.get(REASON_MEMO)
-    if not is_end(status) and execution.status in _CLOSED_WITHOUT_US:
-        status, reason = _CLOSED_WITHOUT_US[execution.status]
+    if closed := end_without_us(status, execution.status):
+        status, reason = closed
     scheduled = parsed.scheduled_time or found.get(sa.TRIGGER_TIME) or execution.start_time
     event = EventBrief.model_validate(memo[EVENT_MEMO]) if EVENT_MEMO in memo else None
     nominal = event.at if event else scheduled - timedelta(seconds=memo.get(STAGGER_MEMO, 0))

@@ -1,61 +1,50 @@
-"""The SLA report: fires that were due against the runs that are, task by task.
+"""The SLA report: whole days from their roll-ups, and the rest from Temporal's list of runs.
 
-Both are read piece by piece, so that memory does not grow with the length of the report.
+What roll-ups say of a tenant's day is not counted again: no run and no fire is in both.
 """
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.registered import Registered
-from domain.agenda import Agenda, Fire, Key, Spans
-from domain.attributes import TASK_RUN, TRIGGER_TIME
+from activities.rollup import INSTANT
+from activities.rollup_count import Counting, retention_of
+from domain.agenda import Key, Spans
 from domain.duration import format_duration
-from domain.ids import parse_run_id, scheduled_run_id
-from domain.levels import FATES, Fate, Level
+from domain.levels import ON_TIME_TARGET, SUCCESS_TARGET, Level
 from domain.problems import InvalidInput, Problem
-from domain.run import TriggerKind
-from domain.states import RunState
-from domain.watch import SeenRun, judge_run, stands_until
-from shared.calls import at_once, is_missing
+from domain.rollup import DAY, Counted, Mark, day_of, days_between, start_of
 from shared.errors import NoWorker
-from starter.present import refresh
+from shared.rollup import RollupStore, TenantDay
+from starter.present import PATIENCE_SECONDS, is_unanswered, refresh
 from starter.rpc import temporal_errors
-from starter.runs import RunView, view_of
 from starter.times import rfc3339
 
-MOST_FIRES = 50_000
-"""Held at once: a report over more of them is made in several pieces."""
-MOST_ASKED = 1_000
-"""Fires without a run in Temporal's list that are asked for by their ids."""
-WATCHED_WITHIN = timedelta(minutes=3)
-"""After so long the watch has told of a fire that no run came of."""
-REGISTERING = timedelta(seconds=5)
-"""Between a task's registration and its schedule."""
-LONGEST = timedelta(days=90)
-_SECOND = timedelta(seconds=1)
-_SCHEDULED = "TemporalScheduledStartTime"
-_RECORDED = {RunState.MISSED: Fate.MISSED, RunState.SKIPPED: Fate.SKIPPED}
-
-FireKey = tuple[Key, datetime]
-"""A task, and the scheduled time of its fire."""
+LONGEST = timedelta(days=400)
+MOST_NAMED = 5
+"""Days or tenants in a warning."""
 
 
 @dataclass(slots=True)
 class SlaReport:
-    """Levels by task, of the fires after `since` and up to `until`."""
+    """Levels by task, of what was due from `since` on and before `until`.
+
+    `rolled_up`: days that came from roll-ups, at least those of some tenants. `gone`: days between
+    of which nobody knows everything any more.
+    """
 
     since: datetime
     until: datetime
     levels: defaultdict[Key, Level] = field(default_factory=lambda: defaultdict(Level))
     warnings: list[str] = field(default_factory=list)
+    rolled_up: set[date] = field(default_factory=set)
+    gone: set[date] = field(default_factory=set)
 
     def totals(self) -> Level:
         """All tasks together."""
@@ -69,11 +58,14 @@ class SlaReport:
         return {
             "since": rfc3339(self.since),
             "until": rfc3339(self.until),
+            "targets": {"on_time_rate": ON_TIME_TARGET, "success_rate": SUCCESS_TARGET},
             "rows": [
                 {"tenant_id": key[0], "task_id": key[1], **self.levels[key].as_json()}
                 for key in sorted(self.levels)
             ],
             "totals": self.totals().as_json(),
+            "rolled_up_days": len(self.rolled_up),
+            "gone_days": [str(day) for day in sorted(self.gone)],
             "warnings": self.warnings,
         }
 
@@ -94,32 +86,34 @@ async def make_report(
     now: datetime,
     *,
     task_queue: str,
+    rollups: bool = True,
 ) -> SlaReport:
-    """How the tasks (of a tenant) did, by what Temporal still has of that time.
+    """How the tasks (of a tenant) did, by what is known of that time.
 
-    Errors: `InvalidInput` for the time, `TemporalUnreachable`.
+    `rollups`: whether to use them; without, it is what Temporal still lists. Errors: `InvalidInput`
+    for the time, `TemporalUnreachable`.
     """
     until = min(until, now)
     check_window(since, until)
     with temporal_errors():
-        retention = await _retention(client)
-        report = SlaReport(min(max(since, now - retention), until), until)
-        if report.since > since:
-            report.warnings.append(
-                f"Temporal keeps what has ended for {format_duration(retention)}: "
-                f"the report begins at {rfc3339(report.since)}"
-            )
+        retention = await retention_of(client)
+        report = SlaReport(since, until)
         spans = await _spans(client, tenant_id, task_queue, report)
-        await _Reporting(client, tenant_id, spans, report, now).run()
+        known = _Known(tenant_id, now - retention)
+        if rollups:
+            await known.read(client, task_queue, report, {key[0] for key in spans})
+        _begin(report, known, retention)
+        counting = Counting(client, spans, now, tenant_id=tenant_id, wanted=known.misses)
+        for after, last in _stretches(report, known):
+            await counting.count(after, last)
+    for key, level in counting.levels.items():
+        report.levels[key].merge(level)
+    if lost := counting.lost.total() + _merge(report, known):
+        report.warnings.append(
+            f"{lost:,} fires have neither a run nor a record, and count as missed: "
+            "`taskflow doctor` tells whether the watch looks"
+        )
     return report
-
-
-async def _retention(client: Client) -> timedelta:
-    """How long Temporal keeps what has ended."""
-    namespace = await client.workflow_service.describe_namespace(
-        DescribeNamespaceRequest(namespace=client.namespace)
-    )
-    return namespace.config.workflow_execution_retention_ttl.ToTimedelta()
 
 
 async def _spans(
@@ -135,150 +129,148 @@ async def _spans(
     return {key: known.spans for key, known in registered.tasks.items()}
 
 
-class _Reporting:
-    """Goes through the time of a report once, from its beginning to its end."""
+@dataclass(slots=True)
+class _Known:
+    """What roll-ups know of the whole days of a report.
 
-    def __init__(
-        self,
-        client: Client,
-        tenant_id: str | None,
-        spans: Mapping[Key, Spans],
-        report: SlaReport,
-        now: datetime,
+    `horizon`: from when on Temporal has everything. `counts`: by tenant and day, those to use.
+    """
+
+    tenant_id: str | None
+    horizon: datetime
+    counts: dict[TenantDay, Counted] = field(default_factory=dict)
+    marks: dict[date, Mark] = field(default_factory=dict)
+
+    async def read(
+        self, client: Client, task_queue: str, report: SlaReport, tenants: Collection[str]
     ) -> None:
-        self._client = client
-        self._tenant_id = tenant_id
-        self._spans = spans
-        self._report = report
-        self._now = now
-        self._asked = 0
-        self._lost = 0
-        self._standing: defaultdict[Key, list[tuple[datetime, datetime, Fate]]] = defaultdict(list)
-        jitters = [span.task.jitter for own in spans.values() for span in own]
-        self._most_jitter = max(jitters, default=timedelta(0))
+        """`tenants`: those that are registered. Errors: `RPCError`."""
+        days = whole_days_of(report.since, report.until)
+        if not days:
+            return
+        store = RollupStore(client, task_queue, timedelta(seconds=PATIENCE_SECONDS))
+        try:
+            self.marks = await store.marks(days)
+            names: Collection[str] = [self.tenant_id] if self.tenant_id else []
+            if not self.tenant_id:
+                marked = (name for mark in self.marks.values() for name in mark.tenants)
+                names = {*tenants, *marked, *await store.listed()}
+            found = await store.days(names, days)
+        except RPCError as error:
+            if not is_unanswered(error):
+                raise
+            report.warnings.append("roll-ups are not read: no worker answers, and they are asked")
+            return
+        self.counts = {
+            (name, day): counted
+            for (name, day), counted in found.items()
+            if self._is_settled(name, day)
+        }
 
-    async def run(self) -> None:
-        """Fill the report."""
-        # Without a namespace tasks are due as if they had no jitter: by their scheduled times.
-        agenda = Agenda(self._report.since)
-        agenda.sync(self._spans)
-        while agenda.position < self._report.until:
-            after = agenda.position
-            fires = await asyncio.to_thread(agenda.take, self._report.until, MOST_FIRES)
-            await self._piece(fires, after, agenda.position)
-        if self._lost:
-            self._report.warnings.append(
-                f"{self._lost:,} fires have neither a run nor a record, and count as missed: "
-                "`taskflow doctor` tells whether the watch looks"
-            )
+    def _is_settled(self, tenant_id: str, day: date) -> bool:
+        """What changes still is counted anew, unless Temporal has forgotten some of it."""
+        mark = self.marks.get(day)
+        return start_of(day) < self.horizon or not (mark and tenant_id in mark.waiting)
 
-    async def _piece(self, fires: list[Fire], after: datetime, until: datetime) -> None:
-        absent = {(fire.key, fire.scheduled) for fire in fires}
-        pages = self._client.list_workflows(self._query(after, until), page_size=1000)
-        async for execution in pages:
-            view = await view_of(execution)
-            if view is None:
-                continue
-            key, scheduled = (view.tenant_id, view.task_id), _scheduled(view)
-            if after < (scheduled or _due(view)) <= until:
-                self._count(key, view)
-                if scheduled:
-                    absent.discard((key, scheduled))
-        await self._settle(sorted(absent, key=lambda fire: fire[1]))
+    def misses(self, tenant_id: str, at: datetime) -> bool:
+        """Whether something of a tenant that was due at an instant is in no roll-up."""
+        return (tenant_id, day_of(at)) not in self.counts
 
-    def _query(self, after: datetime, until: datetime) -> str:
-        """Runs of schedules by their scheduled time, others by when they were due."""
-        first, last = rfc3339(after - _SECOND), rfc3339(until + _SECOND)
-        jittered = rfc3339(until + self._most_jitter + _SECOND)
-        tenant = f"AND TenantId = '{self._tenant_id}' " if self._tenant_id else ""
-        return (
-            f"WorkflowType = '{TASK_RUN}' {tenant}"
-            f"AND (({_SCHEDULED} >= '{first}' AND {_SCHEDULED} <= '{last}') "
-            f"OR ({_SCHEDULED} IS NULL AND "
-            f"(({TRIGGER_TIME} >= '{first}' AND {TRIGGER_TIME} <= '{jittered}') OR "
-            f"({TRIGGER_TIME} IS NULL AND StartTime >= '{first}' AND StartTime <= '{last}'))))"
+    def has_some_of(self, day: date) -> bool:
+        """Whether there is anything of it."""
+        return any(own == day for _, own in self.counts) or day in self.marks
+
+    def lacks(self, day: date) -> list[str] | None:
+        """The tenants that the day had and that no roll-up is there of, None: nobody knows."""
+        if self.tenant_id and (self.tenant_id, day) in self.counts:
+            return []
+        if (mark := self.marks.get(day)) is None:
+            return None
+        had = {*mark.tenants, *mark.waiting}
+        if self.tenant_id:
+            had &= {self.tenant_id}
+        return sorted(name for name in had if (name, day) not in self.counts)
+
+
+def whole_days_of(since: datetime, until: datetime) -> list[date]:
+    """The days that lie wholly in that time."""
+    first = day_of(since + DAY - INSTANT)
+    return days_between(first, day_of(until) - DAY)
+
+
+def _begin(report: SlaReport, known: _Known, retention: timedelta) -> None:
+    """Have the report begin with the first of which anything is known."""
+    since = report.since
+    if since >= known.horizon:
+        return
+    days = whole_days_of(since, report.until)
+    first = next((start_of(day) for day in days if known.has_some_of(day)), report.until)
+    begins = max(since, min(first, known.horizon))
+    report.since = min(begins, report.until)
+    if report.since > since:
+        report.warnings.append(
+            f"Temporal keeps what has ended for {format_duration(retention)}, and nothing was "
+            f"rolled up before: the report begins at {rfc3339(report.since)}"
         )
 
-    def _count(self, key: Key, view: RunView) -> None:
-        """One run, and the fire that it is of."""
-        level = self._report.levels[key]
-        began = view.actual_start is not None
-        level.run(view.status, began=began, retries=view.retry_count, sla=view.sla)
-        scheduled = _scheduled(view)
-        if scheduled is None and view.trigger_kind != TriggerKind.EVENT:
-            return  # by hand: nothing was due
-        fate = _fate(view, self._now)
-        latency = view.actual_start - _due(view) if view.actual_start else None
-        level.fire(fate, latency)
-        if scheduled and fate in _RECORDED.values() and (last := stands_until(view.reason or "")):
-            self._standing[key].append((scheduled, last, fate))
 
-    async def _settle(self, absent: list[FireKey]) -> None:
-        """Fires that no listed run is of.
-
-        A blackout may have put a run off, and Temporal's list lags behind its truth: some are asked
-        for, and among them may be the records that stand for others.
-        """
-        unknown = [fire for fire in absent if not self._told(fire)]
-        room = MOST_ASKED - self._asked
-        asked, rest = unknown[:room], unknown[room:]
-        self._asked += len(asked)
-        found: set[FireKey] = set()
-
-        async def ask(fire: FireKey) -> None:
-            handle = self._client.get_workflow_handle(scheduled_run_id(*fire[0], fire[1]))
-            try:
-                view = await view_of(await handle.describe())
-            except RPCError as error:
-                if not is_missing(error):
-                    raise
-                return
-            if view:
-                self._count(fire[0], view)
-                found.add(fire)
-
-        await at_once(asked, ask)
-        for fire in (*asked, *rest):
-            if fire not in found and not self._told(fire):
-                self._lose(fire)
-
-    def _told(self, fire: FireKey) -> bool:
-        """Count a fire that the record of an earlier one stands for, or that never was to be."""
-        key, at = fire
-        fates = (fate for first, last, fate in self._standing[key] if first < at <= last)
-        if fate := next(fates, None):
-            self._report.levels[key].fire(fate)
-            return True
-        return any(span.since < at <= span.since + REGISTERING for span in self._spans[key])
-
-    def _lose(self, fire: FireKey) -> None:
-        key, at = fire
-        waits = self._now - at < WATCHED_WITHIN + self._most_jitter
-        self._report.levels[key].fire(Fate.WAITING if waits else Fate.MISSED)
-        self._lost += not waits
+def _stretches(report: SlaReport, known: _Known) -> list[tuple[datetime, datetime]]:
+    """What is to be counted: after and up to, of every day that roll-ups do not tell wholly."""
+    whole = set(whole_days_of(report.since, report.until))
+    found: list[tuple[datetime, datetime]] = []
+    for day in days_between(day_of(report.since), day_of(report.until - INSTANT)):
+        start, end = max(start_of(day), report.since), min(start_of(day + DAY), report.until)
+        if day in whole and known.lacks(day) == []:
+            continue
+        if end <= known.horizon:
+            report.gone.add(day)
+            continue
+        if start < known.horizon:
+            report.gone.add(day)
+            start = known.horizon
+        after, until = start - INSTANT, end - INSTANT
+        if found and found[-1][1] == after:
+            found[-1] = (found[-1][0], until)
+        else:
+            found.append((after, until))
+    if report.gone:
+        _tell_gone(report, known)
+    return found
 
 
-def _scheduled(view: RunView) -> datetime | None:
-    parsed = parse_run_id(view.run_id)
-    return parsed.scheduled_time if parsed else None
-
-
-def _due(view: RunView) -> datetime:
-    due = view.trigger_time or _scheduled(view)
-    assert due is not None  # noqa: S101 - every run has the one or the other
-    return due
-
-
-def _fate(view: RunView, now: datetime) -> Fate:
-    """As the watch judges it; what it recorded stands."""
-    if view.status is RunState.MISSED:
-        return Fate.MISSED
-    seen = SeenRun(
-        run_id=view.run_id,
-        scheduled_time=_due(view),
-        actual_start=view.actual_start,
-        closed_at=view.ended_at,
-        is_open=not view.ended,
-        skipped=view.status is RunState.SKIPPED,
+def _tell_gone(report: SlaReport, known: _Known) -> None:
+    days = _shortened([str(day) for day in sorted(report.gone)])
+    lacking = {name for day in report.gone for name in known.lacks(day) or []}
+    whose = f" of {_shortened(sorted(lacking))}" if lacking and not known.tenant_id else ""
+    report.warnings.append(
+        f"Temporal has forgotten runs{whose} that were not rolled up: {days} tell less than was"
     )
-    return FATES[judge_run(_due(view), seen, now=now)]
+
+
+def _merge(report: SlaReport, known: _Known) -> int:
+    """Add what roll-ups tell; how many fires were lost by them."""
+    in_part: list[str] = []
+    unfinished = lost = 0
+    for (tenant_id, day), counted in sorted(known.counts.items()):
+        report.rolled_up.add(day)
+        unfinished += counted.unfinished
+        lost += counted.lost
+        if counted.since:
+            in_part.append(f"{day} of {tenant_id}")
+        for task_id, level in counted.levels().items():
+            report.levels[tenant_id, task_id].merge(level)
+    if in_part:
+        report.warnings.append(
+            f"Temporal had forgotten a part when they were rolled up: {_shortened(in_part)}"
+        )
+    if unfinished:
+        report.warnings.append(
+            f"{unfinished:,} runs had not ended when Temporal was about to forget their day: "
+            "they are counted by what they were then"
+        )
+    return lost
+
+
+def _shortened(names: list[str]) -> str:
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")

@@ -17,6 +17,7 @@ from domain.attributes import (
     RELEASE_GRANT,
     RESERVE_CAPACITY,
     RESTORE_GOVERNOR,
+    ROLL_UP_DAYS,
     SWEEP_RUNS,
     TELL_RUNS,
     WATCH_TICK,
@@ -36,6 +37,7 @@ from domain.governor import (
     Tell,
 )
 from domain.notices import Raised, RaiseInput
+from domain.rollup import LookInput, LookResult
 from domain.run import CancelInput, ExecuteInput, ExecuteResult, FlagsInput, FlagsNow
 from domain.scoring import ForecastTick, ForecastTicked
 from domain.watch import TickInput, TickResult
@@ -131,13 +133,19 @@ async def tell_runs(request: Tell) -> None:
     raise NotImplementedError(f"a worker implements this: {len(request.wake)}")
 
 
-@activity.defn(name=FORECAST_TICK)
-async def forecast_tick(request: ForecastTick) -> ForecastTicked:
 @activity.defn(name=PROBE)
 async def probe() -> None:
     """Do nothing but be done: whoever waits for it learns that activities are."""
     raise NotImplementedError("a worker implements this")
 
 
+@activity.defn(name=FORECAST_TICK)
+async def forecast_tick(request: ForecastTick) -> ForecastTicked:
     """Score real conflicts by what was foreseen, and look ahead again."""
+    raise NotImplementedError(f"a worker implements this: {request.now}")
+
+
+@activity.defn(name=ROLL_UP_DAYS)
+async def roll_up_days(request: LookInput) -> LookResult:
+    """Count the days that are over, and lay down what was counted; doing it again is safe."""
     raise NotImplementedError(f"a worker implements this: {request.now}")

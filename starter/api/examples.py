@@ -84,6 +84,8 @@ _LEVEL = {
     "runs": 95,
     "succeeded": 93,
     "failed": 1,
+    "on_time_met": True,
+    "success_met": True,
 }
 EXAMPLES: dict[type[Doc], dict[str, Any]] = {
     TaskList: {"tasks": [_ROW], "next_cursor": None},
@@ -168,8 +170,11 @@ EXAMPLES: dict[type[Doc], dict[str, Any]] = {
     SlaReportDocument: {
         "since": _AT,
         "until": _NEXT,
+        "targets": {"on_time_rate": 0.98, "success_rate": 0.97},
         "rows": [{**_IDS, **_LEVEL}],
         "totals": _LEVEL,
+        "rolled_up_days": 0,
+        "gone_days": [],
         "warnings": [],
     },
 }

@@ -309,17 +309,33 @@ class Level(Doc):
     runs: int
     succeeded: int
     failed: int
+    on_time_met: bool | None
+    success_met: bool | None
 
 
 class LevelRow(Level, Ids):
     """Of one task."""
 
 
+class Targets(Doc):
+    """What rates are to reach at least."""
+
+    on_time_rate: float
+    success_rate: float
+
+
 class SlaReportDocument(Doc):
-    """A rate is null where nothing is counted. `warnings` say what could not be told."""
+    """A rate is null where nothing is counted. `warnings` say what could not be told.
+
+    `rolled_up_days`: whole days that came from roll-ups. `gone_days`: those of which not everything
+    is known any more.
+    """
 
     since: datetime
     until: datetime
+    targets: Targets
     rows: list[LevelRow]
     totals: Level
+    rolled_up_days: int
+    gone_days: list[str]
     warnings: list[str]
