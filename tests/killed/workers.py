@@ -18,13 +18,15 @@ _READY_WITHIN = 60.0
 class Worker:
     """One process, in a process group of its own."""
 
-    def __init__(self, folder: Path, name: str, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, name: str, environment: Mapping[str, str], module: str = "worker"
+    ) -> None:
         self.log = folder / f"{name}.log"
         self._ready = folder / f"{name}.ready"
         clean = {key: value for key, value in os.environ.items() if not key.startswith(OWN)}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker"],
+                [sys.executable, "-m", module],
                 cwd=ROOT,
                 env={**clean, **environment, "TASKFLOW_READY_FILE": str(self._ready)},
                 stdout=output,

@@ -1,0 +1,70 @@
+"""Workers that were stopped while runs needed them: it is seen, said, and mended."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from domain.attributes import RESUME
+from sandbox.client import SandboxClient
+from starter import versions_seen
+from starter.versions import UNVERSIONED
+from tests.starter.harness import eventually_async
+from tests.versions.harness import Deployed
+
+NEXT = "tests.versions.next_release"
+
+
+async def test_workers_that_are_stopped_too_early_are_missed_and_their_runs_moved(
+    deployed: Deployed, plugin: SandboxClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`versions`, `doctor` and `why` say what waits for whom; `move` takes what replays, only."""
+    monkeypatch.setattr(versions_seen, "ALIVE", timedelta(seconds=2))
+    first, following = await asyncio.gather(
+        deployed.worker("one"), deployed.worker("two", module=NEXT)
+    )
+    nobody = await deployed.version(UNVERSIONED)
+    assert "no version is current" in nobody.trouble
+
+    await deployed.use("two")
+    of_two = await deployed.go(paused=True)
+    await deployed.use("one")
+    of_one = await deployed.go(paused=True)
+    await eventually_async(lambda: _has(deployed, "one", 1))
+    first.kill()
+    following.kill()
+    await deployed.worker("three")
+    await deployed.use("three")
+    await eventually_async(lambda: _is_missed(deployed, "one"))
+    await eventually_async(lambda: _is_missed(deployed, "two"))
+    said = (await deployed.version("one")).trouble
+    assert said.startswith("1 open runs wait for workers of one, and there are none: start them")
+
+    elsewhere = await deployed.taskflow("versions", "move", "one")
+    assert elsewhere.code == 1
+    assert "cannot tell what three makes of a run" in elsewhere.err
+    moved = await deployed.taskflow("versions", "move", "one", "--json", TASKFLOW_BUILD_ID="three")
+    assert moved.document == {"to": "three", "moved": [of_one.id], "stay": []}
+    await of_one.signal(RESUME)
+    await asyncio.wait_for(of_one.result(), 20)
+    assert (await deployed.told(of_one.id)).versions == {"one", "three"}
+
+    stays = await deployed.taskflow("versions", "move", "two", "--json", TASKFLOW_BUILD_ID="three")
+    assert stays.code == 1
+    [left] = stays.document["stay"]
+    assert left["workflow_id"] == of_two.id
+    assert "Nondeterminism" in left["why"]
+    await of_two.signal(RESUME)
+    await deployed.worker("two", module=NEXT)
+    await asyncio.wait_for(of_two.result(), 20)
+    assert (await deployed.told(of_two.id)).versions == {"two"}
+    assert len(await plugin.deliveries()) == 2
+
+
+async def _has(deployed: Deployed, build_id: str, runs: int) -> bool:
+    return (await deployed.version(build_id)).runs == runs
+
+
+async def _is_missed(deployed: Deployed, build_id: str) -> bool:
+    found = await deployed.version(build_id)
+    return found.stranded and found.runs == 1
