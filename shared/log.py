@@ -20,8 +20,11 @@ def _own_failures(record: logging.LogRecord) -> bool:
     return getattr(record, "__temporal_error_identifier", None) != "ActivityFailure"
 
 
-def configure(settings: Settings) -> None:
-    """Send this process's logs through structlog; call once, when the process starts."""
+def configure(settings: Settings, *, quiet: bool = False) -> None:
+    """Send this process's logs through structlog; call once, when the process starts.
+
+    `quiet`: only what is wrong, unless the settings want everything.
+    """
     human = settings.log_format == "console" or (
         settings.log_format == "auto" and sys.stderr.isatty()
     )
@@ -59,7 +62,8 @@ def configure(settings: Settings) -> None:
         )
     )
     handler.addFilter(_own_failures)
-    logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
+    least = "WARNING" if quiet and settings.log_level == "INFO" else settings.log_level
+    logging.basicConfig(handlers=[handler], level=least, force=True)
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     # Temporal's loggers would put where they are into the text, too.

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from temporalio.client import Client
 from temporalio.common import (
     Priority,
@@ -14,8 +15,12 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from domain.attributes import EVENT_MEMO, TASK_RUN
 from domain.run import TaskRunInput, TriggerKind, brief_of
+from domain.states import RunState
+from domain.trace import trace_id
 from shared.schedules import run_attributes, summary_of
 from workflows import attributes as sa
+
+log = structlog.get_logger(__name__)
 
 
 async def start_run(
@@ -27,6 +32,7 @@ async def start_run(
     did. Errors: `RPCError`.
     """
     memo: dict[str, Any] = {}
+    due = request.manual.at if request.manual else None
     attributes = run_attributes(request.task, TriggerKind.MANUAL)
     if request.event:
         memo[EVENT_MEMO] = brief_of(request.event)
@@ -38,7 +44,7 @@ async def start_run(
             ]
         )
     try:
-        await client.start_workflow(
+        handle = await client.start_workflow(
             TASK_RUN,
             request,
             id=run_id,
@@ -51,4 +57,12 @@ async def start_run(
         )
     except WorkflowAlreadyStartedError:
         return False
+    log.info(
+        "run started",
+        action="run_started",
+        run_id=run_id,
+        trigger_time=due,
+        status=RunState.PENDING,
+        trace_id=trace_id(run_id, handle.first_execution_run_id or ""),
+    )
     return True

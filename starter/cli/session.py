@@ -17,7 +17,8 @@ Result = TypeVar("Result")
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a command's coroutine, with nothing but the command's own words on standard output."""
-    log.configure(get_settings())  # structlog, left alone, writes to standard output
+    # structlog, left alone, writes to standard output; a command tells itself what it does.
+    log.configure(get_settings(), quiet=True)
     # So does Temporal's core when a call has to be repeated.
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=None)))
     return asyncio.run(work)
