@@ -8,16 +8,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
+import worker.main
 from domain.attributes import PAUSE, TASK_RUN
 from domain.ids import manual_run_id, schedule_id
 from domain.run import PauseInput, TaskRunInput, TaskRunResult
 from domain.task import Task
 from shared.errors import Refused
 from shared.schedules import Circumstances, schedule_of
+from shared.settings import Settings
 from starter.versions import Version, use_version
 from starter.versions_seen import deployment_of
 from tests.conftest import task_of
@@ -25,6 +28,9 @@ from tests.killed.workers import Worker
 from tests.starter.harness import Cli, Ended
 from tests.versions.next_release import MARK
 from tests.workflows.harness import Handle
+from worker.main import build_worker, shared_parts
+from worker.plugins import build_plugin_worker
+from workflows.task_run import TaskRun
 
 EVERY_SECOND = timedelta(seconds=1)
 
@@ -55,16 +61,28 @@ class Deployed:
         """The task queue of runs."""
         return self.environment["TASKFLOW_TASK_QUEUE"]
 
-    async def worker(self, build_id: str | None, *, module: str = "worker") -> Worker:
-        """One more process, ready; of this release, or of the module's."""
+    async def process(self, build_id: str, *, module: str = "worker") -> Worker:
+        """One more worker process, ready; of this release, or of the module's."""
         said = {"TASKFLOW_DEPLOYMENT": self.name, "TASKFLOW_BUILD_ID": build_id}
-        versioned = {key: value for key, value in said.items() if build_id and value}
         name = f"worker-{len(self.workers)}"
-        self.workers.append(
-            Worker(self.folder, name, {**self.environment, **versioned}, module=module)
-        )
+        self.workers.append(Worker(self.folder, name, {**self.environment, **said}, module=module))
         await self.workers[-1].ready()
         return self.workers[-1]
+
+    @asynccontextmanager
+    async def inside(self, build_id: str, *, runs: type = TaskRun) -> AsyncIterator[None]:
+        """Workers of a version within this process, for runs of that type, until left."""
+        settings = Settings(
+            task_queue=self.queue,
+            plugin_url=self.environment["TASKFLOW_PLUGIN_URL"],
+            deployment=self.name,
+            build_id=build_id,
+        )
+        async with shared_parts(self.client, settings) as parts:
+            with patch.object(worker.main, TaskRun.__name__, runs):
+                deciding = build_worker(parts)
+            async with deciding, build_plugin_worker(parts):
+                yield
 
     async def taskflow(self, *arguments: str, **environment: str) -> Ended:
         """A command, as an operator types it."""

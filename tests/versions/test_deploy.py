@@ -39,7 +39,7 @@ async def test_a_release_that_open_runs_could_not_follow_breaks_none(
     Over to the next release and back, while runs are started and a schedule fires.
     """
     await plugin.configure("slow", latency=SLOW)
-    await asyncio.gather(deployed.worker("one"), deployed.worker("two", module=NEXT))
+    await asyncio.gather(deployed.process("one"), deployed.process("two", module=NEXT))
     await deployed.use("one")
     async with deployed.load() as load:
         of_one, held_by_one = await _three_kinds(deployed)

@@ -1,6 +1,7 @@
 """Workers that were stopped while runs needed them: it is seen, said, and mended."""
 
 import asyncio
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
@@ -11,8 +12,8 @@ from starter import versions_seen
 from starter.versions import UNVERSIONED
 from tests.starter.harness import eventually_async
 from tests.versions.harness import Deployed
-
-NEXT = "tests.versions.next_release"
+from tests.versions.next_release import NextTaskRun
+from tests.workflows.harness import Handle
 
 
 async def test_workers_that_are_stopped_too_early_are_missed_and_their_runs_moved(
@@ -20,20 +21,26 @@ async def test_workers_that_are_stopped_too_early_are_missed_and_their_runs_move
 ) -> None:
     """`versions`, `doctor` and `why` say what waits for whom; `move` takes what replays, only."""
     monkeypatch.setattr(versions_seen, "ALIVE", timedelta(seconds=2))
-    first, following = await asyncio.gather(
-        deployed.worker("one"), deployed.worker("two", module=NEXT)
-    )
-    nobody = await deployed.version(UNVERSIONED)
-    assert "no version is current" in nobody.trouble
+    async with AsyncExitStack() as former:
+        await former.enter_async_context(deployed.inside("one"))
+        await former.enter_async_context(deployed.inside("two", runs=NextTaskRun))
+        nobody = await deployed.version(UNVERSIONED)
+        assert "no version is current" in nobody.trouble
+        await deployed.use("two")
+        of_two = await deployed.go(paused=True)
+        await deployed.use("one")
+        of_one = await deployed.go(paused=True)
+        await eventually_async(lambda: _has(deployed, "one", 1))
+    async with deployed.inside("three"):
+        await _missed_and_moved(deployed, of_one, of_two)
+        async with deployed.inside("two", runs=NextTaskRun):
+            await of_two.signal(RESUME)
+            await asyncio.wait_for(of_two.result(), 20)
+    assert (await deployed.told(of_two.id)).versions == {"two"}
+    assert len(await plugin.deliveries()) == 2
 
-    await deployed.use("two")
-    of_two = await deployed.go(paused=True)
-    await deployed.use("one")
-    of_one = await deployed.go(paused=True)
-    await eventually_async(lambda: _has(deployed, "one", 1))
-    first.kill()
-    following.kill()
-    await deployed.worker("three")
+
+async def _missed_and_moved(deployed: Deployed, of_one: Handle, of_two: Handle) -> None:
     await deployed.use("three")
     await eventually_async(lambda: _is_missed(deployed, "one"))
     await eventually_async(lambda: _is_missed(deployed, "two"))
@@ -54,11 +61,6 @@ async def test_workers_that_are_stopped_too_early_are_missed_and_their_runs_move
     [left] = stays.document["stay"]
     assert left["workflow_id"] == of_two.id
     assert "Nondeterminism" in left["why"]
-    await of_two.signal(RESUME)
-    await deployed.worker("two", module=NEXT)
-    await asyncio.wait_for(of_two.result(), 20)
-    assert (await deployed.told(of_two.id)).versions == {"two"}
-    assert len(await plugin.deliveries()) == 2
 
 
 async def _has(deployed: Deployed, build_id: str, runs: int) -> bool:
