@@ -10,7 +10,7 @@ import json
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from domain.attributes import (
     DELIVERY,
     GOVERNOR,
     REGISTRY,
+    ROLLUP,
+    ROLLUP_LOOK,
     WATCH,
 )
 from domain.breaker import Circuit, pack_circuit
@@ -40,11 +42,14 @@ from domain.ids import (
     manual_run_id,
     recovery_queue,
     registry_id,
+    rollup_id,
 )
 from domain.ledger_state import pack_ledger
+from domain.levels import Level
 from domain.limits import TenantLimits, demand_of
 from domain.outcomes import BreakerAnswer, BreakerExchange, BreakerStart, Outcome, ProbeEnd
 from domain.registry import Put, Remove, SetPaused, Snapshot
+from domain.rollup import Drop, Keep, RollupStart, pieces_of
 from domain.run import ManualFire
 from domain.states import RunState
 from domain.task import EventTrigger
@@ -304,6 +309,34 @@ async def _watch(runs: Runs) -> Handle:
     return await runs.client.start_workflow(WATCH, id="watch", task_queue=watch_queue(runs.queue))
 
 
+async def _rollup(runs: Runs) -> Handle:
+    """Lays a day down, takes a newer count of it, and is let go."""
+    day, at = date(2026, 11, 22), datetime(2026, 11, 23, tzinfo=UTC)
+    levels = {"report": Level(due=3, on_time=3, runs=3, succeeded=3)}
+    first = pieces_of(day, levels, counted_at=at)
+    handle = await runs.client.start_workflow(
+        ROLLUP,
+        RollupStart(pieces=pieces_of(day - timedelta(days=1), levels, counted_at=at)),
+        id=rollup_id("acme", day, 0),
+        task_queue=watch_queue(runs.queue),
+        start_signal="keep",
+        start_signal_args=[Keep(pieces=first)],
+    )
+    later = at + timedelta(hours=1)
+    await handle.signal("keep", Keep(pieces=pieces_of(day, levels, counted_at=later)))
+    await handle.query("pieces")
+    await handle.signal("drop", Drop(day=day, before=later))
+    await handle.query("pieces")
+    await handle.signal("end")
+    return handle
+
+
+async def _rollup_look(runs: Runs) -> Handle:
+    return await runs.client.start_workflow(
+        ROLLUP_LOOK, id="rollups-look", task_queue=watch_queue(runs.queue)
+    )
+
+
 class _Sinks:
     """Plays `deliver_changes`: a sink that fails, then refuses a batch, and others that do not."""
 
@@ -437,6 +470,8 @@ STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
 OTHER_STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "registry": _registry,
     "watch": _watch,
+    "rollup": _rollup,
+    "rollup_look": _rollup_look,
     "governor": _governor,
     "governor_continued": _governor_continued,
     "breaker": _breaker,

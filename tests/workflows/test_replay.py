@@ -20,6 +20,7 @@ from workflows.delivery import Delivery
 from workflows.governor import Governor
 from workflows.notice import Notice
 from workflows.registry import Registry
+from workflows.rollup import Rollup, RollupLook
 from workflows.task_run import TaskRun
 from workflows.watch import Watch
 from workflows.work_order import WorkOrder
@@ -55,6 +56,8 @@ async def test_recorded_runs_replay(name: str) -> None:
     [
         ("registry", Registry),
         ("watch", Watch),
+        ("rollup", Rollup),
+        ("rollup_look", RollupLook),
         ("governor", Governor),
         ("governor_continued", Governor),
         ("breaker", Breaker),
