@@ -20,7 +20,7 @@ COPY worker worker
 COPY workflows workflows
 # ... and of that what running needs, from those files alone: no tool for tests or types gets into the image.
 RUN python -m venv /opt/taskflow \
-    && /opt/taskflow/bin/pip install --no-index --find-links /wheels setuptools \
+    && /opt/taskflow/bin/pip install --no-index --find-links /wheels --upgrade setuptools \
     && /opt/taskflow/bin/pip install --no-index --find-links /wheels --no-build-isolation \
         --config-settings editable_mode=compat --editable ".[nats,otel]" \
     && /opt/taskflow/bin/python -m compileall -q /app

@@ -174,6 +174,7 @@ def http_client() -> httpx.AsyncClient:
 
 async def run_worker(settings: Settings) -> None:
     """Run until SIGTERM or SIGINT; waits for Temporal for as long as it takes."""
+    unsay_ready()  # in a container that was started anew the file of the last process is there
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -194,6 +195,7 @@ async def run_worker(settings: Settings) -> None:
         log.info("worker ready", action="worker_ready", task_queue=settings.task_queue)
         say_ready()
         await stop.wait()
+        unsay_ready()
         log.info("worker stopping", action="worker_stopping")
 
 
@@ -212,6 +214,12 @@ def say_ready() -> None:
     """Whoever started this process may wait for a file to appear."""
     if ready_file := os.environ.get("TASKFLOW_READY_FILE"):
         Path(ready_file).touch()
+
+
+def unsay_ready() -> None:
+    """Not ready yet, or not any more: the file is taken away."""
+    if ready_file := os.environ.get("TASKFLOW_READY_FILE"):
+        Path(ready_file).unlink(missing_ok=True)
 
 
 async def _connect(
