@@ -171,11 +171,19 @@ async def test_what_is_ahead_and_how_it_went_are_the_same_by_both(doors: Doors) 
     report = await doors.ask("sla-report", "--since", "1h")
     foreseen = await doors.http.done("GET", "/forecast?hours=48", model=ForecastDocument)
     reported = await doors.http.done("GET", "/sla-report?since=1h", model=SlaReportDocument)
+    table = await doors.http.call("GET", "/sla-report?since=1h&format=csv")
+    page = await doors.http.call("GET", "/sla-report?since=1h", Accept="text/html")
 
     assert {**forecast, "from": 0, "to": 0} == {**foreseen, "from": 0, "to": 0}
     assert (forecast["tasks"], forecast["conflicts_total"]) == (2, 2)
     assert {**report, "since": 0, "until": 0} == {**reported, "since": 0, "until": 0}
     assert report["rows"][0]["task_id"] == "sync"
+    assert table.headers["content-type"] == "text/csv; header=present; charset=utf-8"
+    assert table.text.split("\r\n")[0].split(",")[:3] == ["tenant_id", "task_id", "due"]
+    assert table.text.split("\r\n")[1].split(",")[1] == "sync"
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "/sync</th>" in page.text
 
 
 async def test_operating_is_the_same_by_both(doors: Doors) -> None:

@@ -107,6 +107,11 @@ class Days:
 
         await eventually_async(same, within=20)
 
+    async def first_run(self, workflow_id: str) -> str:
+        """The id of the run that a chain began with."""
+        found = await self.client.get_workflow_handle(workflow_id).describe()
+        return found.raw_description.workflow_execution_info.first_run_id
+
     async def ended(self, run: WorkflowHandle[Any, Any]) -> None:
         """Return once Temporal lists that it has."""
         query = f"WorkflowId = '{run.id}' AND ExecutionStatus != 'Running'"

@@ -1,19 +1,25 @@
 """The SLA report against a past of which everything is known: which fires were due, what ran."""
 
 import asyncio
+import csv
+import io
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from temporalio.client import Client
 
 from activities import rollup_count
+from activities.rollup import SETTLING
 from domain.ids import event_run_id, manual_run_id, scheduled_run_id
 from domain.run import TriggerKind
 from domain.sla import SlaStatus
 from domain.states import RunState
 from starter.sla_report import SlaReport, make_report
+from starter.sla_report_formats import MISSES, accepted, as_html
 from tests.conftest import task_of
 from tests.starter.harness import Cli
 from tests.starter.limits import Limits
@@ -180,3 +186,78 @@ async def test_the_command_tells_it_in_a_table_and_refuses_times_that_are_none(
     assert "100 %" in table.out
     assert max(len(line) for line in table.out.splitlines()) <= 100
     assert (wrong.code, wrong.document["errors"][0]["path"]) == (2, "since")
+
+
+async def test_the_command_rebuilds_roll_ups_and_writes_csv(
+    past: Past, cli: Cli, tenant: str
+) -> None:
+    """Days that are over are counted anew; the table for other tools has one line for a task."""
+    if past.now - SETTLING < past.now.replace(hour=0, minute=0, second=0):
+        pytest.skip("yesterday is not settled yet, and the day before is forgotten")
+    past.start -= timedelta(days=1)
+    task = await past.task("kept", triggers=[{"every": "6h"}])
+    for number in range(0, 144, 36):
+        late = 70 * SECOND if number else SECOND
+        await past.ran(task, number, late, TASK_STATUS=RunState.FAILED)
+    await past.listed()
+    queue = {"TASKFLOW_TASK_QUEUE": past.queue}
+    window = ("--since", "3d", "--rebuild")
+
+    rebuilt = await asyncio.to_thread(cli.run, "sla-report", *window, "--json", **queue)
+    table = await asyncio.to_thread(cli.run, "sla-report", *window, "--csv", **queue)
+    both = await asyncio.to_thread(cli.run, "sla-report", "--csv", "--html", **queue)
+
+    assert (rebuilt.code, rebuilt.err) == (0, "")
+    days = rebuilt.document["rebuilt"]
+    assert set(days) == {"counted", "waiting", "kept", "in_part", "gone"}
+    yesterday = str((past.now - timedelta(days=1)).date())
+    # The server of these tests keeps runs for a day: yesterday is there in part.
+    assert yesterday in days["in_part"]
+    assert any("had forgotten a part" in text for text in rebuilt.document["warnings"])
+    assert (table.code, "kept as they were" in table.err) == (0, True)
+    lines = list(csv.reader(io.StringIO(table.out), strict=True))
+    assert lines[0][:4] == ["tenant_id", "task_id", "due", "on_time"]
+    [row] = [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+    assert (row["tenant_id"], row["task_id"], row["success_met"]) == (tenant, "kept", "false")
+    assert (both.code, "one of" in both.err) == (2, True)
+
+
+async def test_the_page_needs_nothing_else_and_tells_what_misses(past: Past, tenant: str) -> None:
+    """One file: nothing to fetch, nothing that runs, everything escaped; the targets are shown."""
+    task = await past.task("shown")
+    late = await past.task("late")
+    for number in range(6):
+        await past.ran(task, number, SECOND)
+        await past.ran(late, number, 70 * SECOND)
+    report = await past.report()
+    report.warnings.append("<script>alert('&')</script>")
+
+    page = as_html(report, past.now)
+
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(&#39;&amp;&#39;)" in page
+    assert not re.search(r"(?:src|href)=|url\(|@import|https?:", page)
+    assert "prefers-color-scheme: dark" in page
+    whole = re.sub(r"<!doctype html>|<meta[^>]*>", "", page)
+    found = ElementTree.fromstring(whole)  # noqa: S314 - it is our own
+    rows = {row[0].text: [cell.text for cell in row[1:]] for row in found.iter("tr")}
+    assert rows[f"{tenant}/shown"][:3] == ["6", "100 %", "100 %"]
+    assert rows[f"{tenant}/late"][:3] == ["6", f"0 % {MISSES}", "100 %"]
+    assert rows["all"][:2] == ["12", f"50 % {MISSES}"]
+    text = " ".join("".join(found.itertext()).split())
+    assert "at least 98 % on time and 97 % successful. 1 of 2 tasks miss one." in text
+    empty = as_html(SlaReport(past.start, past.now), past.now)
+    assert "Nothing was due" in empty
+
+
+@pytest.mark.parametrize(
+    ("accept", "wanted"),
+    [
+        *(("", "json"), ("*/*", "json"), ("text/csv", "csv"), ("application/json", "json")),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "html"),
+        *(("text/html;q=0.5, text/csv", "csv"), ("text/csv;q=0", "json"), (";q=x,", "json")),
+    ],
+)
+def test_what_a_caller_likes_best_is_what_it_gets(accept: str, wanted: str) -> None:
+    """By its `Accept`, as browsers and tools write it."""
+    assert accepted(accept) == wanted
