@@ -32,7 +32,7 @@ from shared.settings import Settings
 from starter.rpc import temporal_errors
 
 MOST_WORDS = 300
-_DEFINITION = "__temporal_workflow_definition"
+DEFINITION = "__temporal_workflow_definition"
 _Answers = dict[tuple[str, str], Any]
 """By the run, and the id of the update."""
 
@@ -93,7 +93,7 @@ def every_workflow() -> dict[str, type]:
     found: dict[str, type] = {}
     for module in iter_modules(workflows.__path__, f"{workflows.__name__}."):
         for item in vars(import_module(module.name)).values():
-            if isinstance(item, type) and (definition := vars(item).get(_DEFINITION)):
+            if isinstance(item, type) and (definition := vars(item).get(DEFINITION)):
                 found[definition.name] = item
     return found
 

@@ -84,6 +84,16 @@ async def work_order_waived_story(client: Client) -> Handle:
         return order.handle
 
 
+async def work_order_resolved_story(client: Client) -> Handle:
+    """Somebody did by hand what the run was for."""
+    async with _recovery(client, "work-order-resolved") as recovery:
+        task = recovery.task(task_id="work-order-resolved")
+        await recovery.told(notice := recovery.notice(task))
+        order = recovery.order(notice.breach.run_id)
+        await order.act(Act.RESOLVE, note="sent by hand")
+        return order.handle
+
+
 async def _end(client: Client, run_id: str, how: str) -> None:
     async def ended() -> bool:
         try:

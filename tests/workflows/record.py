@@ -64,6 +64,7 @@ from tests.events.harness import run_of
 from tests.recovery import stories
 from tests.workflows.harness import Handle, Runs, ended, fail, on_event, skip, stay_open, succeed
 from tests.workflows.recovery_stories import RECOVERY_STORIES
+from tests.workflows.routine_stories import ROUTINE_STORIES
 from worker.build import new_worker
 from worker.watch import build_watch_worker
 from workflows import delivery
@@ -483,6 +484,7 @@ OTHER_STORIES: dict[str, Callable[[Governed], Awaitable[Handle]]] = {
     "notice_joined": _notice_joined,
     "work_order": _work_order,
     "work_order_waived": _work_order_waived,
+    **ROUTINE_STORIES,
 }
 """Those of workflows that are not runs."""
 

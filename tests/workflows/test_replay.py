@@ -14,9 +14,12 @@ from temporalio.workflow import NondeterminismError
 from tests.workflows.changed import NothingAtAll, OtherActivity, TimerFirst
 from tests.workflows.record import HISTORIES, OTHER_STORIES, STORIES
 from worker.build import workflow_runner
+from workflows.answered import Answered
 from workflows.breaker import Breaker
+from workflows.canary import Canary
 from workflows.debounce import Debounce
 from workflows.delivery import Delivery
+from workflows.forecast import Forecast
 from workflows.governor import Governor
 from workflows.notice import Notice
 from workflows.registry import Registry
@@ -69,6 +72,11 @@ async def test_recorded_runs_replay(name: str) -> None:
         ("notice_joined", Notice),
         ("work_order", WorkOrder),
         ("work_order_waived", WorkOrder),
+        ("forecast", Forecast),
+        ("answered", Answered),
+        ("canary", Canary),
+        ("registry_configured", Registry),
+        ("work_order_resolved", WorkOrder),
     ],
 )
 async def test_recorded_workflows_that_are_no_runs_replay(name: str, workflow: type) -> None:
