@@ -397,7 +397,7 @@ NATS_NAKS = _counter(
 METRICS_LOST = _counter(
     "task_metrics_lost_total",
     "updates",
-    "Updates of Temporal's SDK and of workflow code that were lost, by why",
+    "Updates of Temporal's SDK and of workflow code that were lost; unreadable: a second's at once",
     "reason",
 )
 LOOKS_FAILED = _counter(

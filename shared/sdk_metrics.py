@@ -45,6 +45,7 @@ class SdkMetrics(Collector):
         for reason in ("buffer_full", "unreadable"):
             self._lost.touch(reason)
         self._series = Series()
+        self._known: set[tuple[str, str]] = set()
         self._buffer = MetricBuffer(size, MetricBufferDurationFormat.SECONDS)
         self._draining = threading.Lock()
         self._stop = threading.Event()
@@ -114,23 +115,30 @@ class SdkMetrics(Collector):
         match ours.kind:
             case "counter":
                 if ours is names.ENDED:
-                    touch_run(self._instruments, labels[0], labels[1])
+                    self._know(labels[0], labels[1])
                 instrument.add(*labels, amount=update.value)
             case "histogram":
                 instrument.observe(update.value, *labels)
             case "gauge":
                 instrument.set(update.value, *labels)
 
+    def _know(self, tenant_id: str, plugin_id: str) -> None:
+        """Have what was not counted yet of a tenant's runs of a plugin be there at zero."""
+        pair = (tenant_id, plugin_id)
+        if pair not in self._known and len(self._known) < names.MOST_SERIES:
+            self._known.add(pair)
+            touch_run(self._instruments, *pair)
+
     def _run(self) -> None:
         while not self._stop.wait(EVERY_SECONDS):
             self.drain()
 
     def _is_news(self, record: logging.LogRecord) -> bool:
-        """Whether to log a line of the SDK's core: it says of each lost update that it is lost."""
-        if _FULL in record.getMessage():
-            self._lost.add("buffer_full")
-            return False
-        return True
+        """Whether to log a line of the SDK's core: it has one for each update that it loses."""
+        if _FULL not in record.getMessage():
+            return True
+        self._lost.add("buffer_full")
+        return False
 
 
 def measured_runtime(registry: CollectorRegistry = REGISTRY) -> Runtime | None:

@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from prometheus_client.core import Metric as Family
@@ -11,7 +12,10 @@ from shared import metric_names as names
 
 Labels = tuple[tuple[str, str], ...]
 
-_HELP = {metric.name: metric.help for metric in names.METRICS if metric.source == "sdk"}
+_KNOWN = [metric for metric in names.METRICS if metric.source == "sdk"]
+_HELP = {metric.name: metric.help for metric in _KNOWN}
+_REASONS = ("NonDeterminismError", "WorkflowError")
+"""Why a workflow task fails, as the SDK says it."""
 _OTHER: Labels = (("series", names.OTHER),)
 """Labels of what comes when a metric has `MOST_SERIES` already."""
 _EDGES = [*(f"{float(edge)}" for edge in names.SDK), "+Inf"]
@@ -35,9 +39,12 @@ class Series:
     """Every metric of the SDK, under the name that the SDK's own exporter would give it."""
 
     def __init__(self) -> None:
-        self._counters: dict[str, dict[Labels, float]] = {}
-        self._gauges: dict[str, dict[Labels, float]] = {}
-        self._histograms: dict[str, dict[Labels, _Histogram]] = {}
+        def known(kind: str) -> list[str]:
+            return [one.name for one in _KNOWN if one.kind == kind]
+
+        self._counters: dict[str, dict[Labels, float]] = {n: {} for n in known("counter")}
+        self._gauges: dict[str, dict[Labels, float]] = {n: {} for n in known("gauge")}
+        self._histograms: dict[str, dict[Labels, _Histogram]] = {n: {} for n in known("histogram")}
 
     def take(
         self, name: str, kind: int, unit: str | None, value: float, given: Mapping[str, Any]
@@ -53,10 +60,28 @@ class Series:
             labels = _labels(given, histograms)
             if labels not in histograms:
                 histograms[labels] = _Histogram()
+                self._touch(name, labels)
             histograms[labels].observe(value)
         else:
             gauges = self._gauges.setdefault(name, {})
             gauges[_labels(given, gauges)] = value
+
+    def _touch(self, name: str, labels: Labels) -> None:
+        """Have what may fail of something new begin at zero, for `rate()` to see it grow."""
+        if labels == _OTHER:
+            return
+        if name == names.SDK_TASK_SECONDS.name:
+            self._at_zero(names.SDK_WORKFLOWS_FAILED, labels)
+            for reason in _REASONS:
+                named = tuple(sorted((*labels, ("failure_reason", reason))))
+                self._at_zero(names.SDK_TASKS_FAILED, named)
+        if name == names.SDK_ACTIVITY_SECONDS.name:
+            self._at_zero(names.SDK_ACTIVITIES_FAILED, labels)
+
+    def _at_zero(self, metric: names.Metric, labels: Labels) -> None:
+        counts = self._counters[metric.name]
+        if len(counts) < names.MOST_SERIES:
+            counts.setdefault(labels, 0)
 
     def families(self) -> Iterator[Family]:
         """All of it, for Prometheus."""
@@ -90,8 +115,13 @@ def _add_histogram(family: Family, labels: dict[str, str], histogram: _Histogram
     family.add_sample(f"{family.name}_sum", labels, histogram.total)
 
 
+@lru_cache(4096)
+def _in_order(items: tuple[tuple[str, Any], ...]) -> Labels:
+    return tuple(sorted((name, str(value)) for name, value in items))
+
+
 def _labels(given: Mapping[str, Any], known: Mapping[Labels, object]) -> Labels:
-    labels = tuple(sorted((name, str(value)) for name, value in given.items()))
+    labels = _in_order(tuple(given.items()))
     if labels in known or len(known) < names.MOST_SERIES:
         return labels
     return _OTHER
