@@ -59,6 +59,27 @@ async def name_of(client: Client, name: str | None, task_queue: str) -> str:
     return found
 
 
+async def missing_workers(client: Client, run_id: str, task_queue: str) -> str | None:
+    """What an open run waits for whose version has no workers; None where that is not so.
+
+    Errors: `RPCError`.
+    """
+    described = await client.get_workflow_handle(run_id).describe()
+    info = described.raw_description.workflow_execution_info.versioning_info
+    version = info.versioning_override.pinned.version
+    if not version.build_id:
+        version = info.deployment_version
+    if not version.build_id:
+        return None
+    if _alive(await _queue(client, task_queue), version.deployment_name, version.build_id):
+        return None
+    build_id = version.build_id
+    return (
+        f"it began with version {build_id}, whose workers are gone: start them again, or "
+        f"`taskflow versions move {build_id}`"
+    )
+
+
 async def _queue(client: Client, task_queue: str) -> DescribeTaskQueueResponse:
     return await client.workflow_service.describe_task_queue(
         DescribeTaskQueueRequest(

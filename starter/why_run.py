@@ -17,6 +17,7 @@ from starter.answer import Asked, Why
 from starter.newest import Newest, newest_of
 from starter.present import read_present
 from starter.runs import RunView
+from starter.versions_seen import missing_workers
 from starter.why_after import order_sentences, sla_sentences
 from starter.why_open import is_paused, paused, retrying, running, to_be_paused, told
 
@@ -32,6 +33,8 @@ async def of_run(asked: Asked, run: RunView) -> Why:
     else:
         newest = await newest_of(asked.client, run.run_id, run.temporal_run_id)
         await _open(asked, run, newest, answer)
+        gone = await missing_workers(asked.client, run.run_id, asked.task_queue)
+        answer.because += [gone] if gone else []
     answer.because += sla_sentences(run)
     answer.because += await order_sentences(asked, run.run_id)
     return answer

@@ -10,6 +10,7 @@ from domain.attributes import RESUME
 from sandbox.client import SandboxClient
 from starter import versions_seen
 from starter.versions import UNVERSIONED
+from starter.versions_seen import missing_workers
 from tests.starter.harness import eventually_async
 from tests.versions.harness import Deployed
 from tests.versions.next_release import NextTaskRun
@@ -46,6 +47,12 @@ async def _missed_and_moved(deployed: Deployed, of_one: Handle, of_two: Handle) 
     await eventually_async(lambda: _is_missed(deployed, "two"))
     said = (await deployed.version("one")).trouble
     assert said.startswith("1 open runs wait for workers of one, and there are none: start them")
+
+    found = await missing_workers(deployed.client, of_one.id, deployed.queue)
+    assert found == (
+        "it began with version one, whose workers are gone: start them again, or "
+        "`taskflow versions move one`"
+    )
 
     elsewhere = await deployed.taskflow("versions", "move", "one")
     assert elsewhere.code == 1
