@@ -6,6 +6,7 @@ from typing import Any
 
 from temporalio.client import WorkflowHandle
 
+from activities.open_streaks import longest_open_streaks
 from domain.ids import manual_run_id
 from domain.notices import BreachKind
 from domain.sla import SlaStatus
@@ -187,3 +188,21 @@ async def test_a_service_that_is_down_keeps_no_streak_from_being_seen(
     recovery.server.answer = TAKEN
     await ending
     await line.all_told(1)
+
+
+async def test_a_streak_that_goes_on_is_seen_until_a_run_ends_well(recovery: Recovery) -> None:
+    """As metrics show it: the longest of a tenant's tasks, whatever their runs were before."""
+    line, other = Line(recovery, recovery.task()), Line(recovery, recovery.task())
+    await line.start(5)
+    await other.start(1)
+    await line.end(0, SlaStatus.MET)
+    for number in (1, 2, 3):
+        await line.end(number, SlaStatus.BREACHED)
+    await other.end(0, SlaStatus.BREACHED)
+
+    async def longest(runs: int) -> bool:
+        return (await longest_open_streaks(recovery.client)).get(recovery.tenant) == runs
+
+    await eventually_async(lambda: longest(3))
+    await line.end(4, SlaStatus.WARNED)
+    await eventually_async(lambda: longest(1))
