@@ -82,8 +82,8 @@ async def examine_tenant(
     )
     plugins = None if whole or isinstance(ahead, NoWorker) else plugins_of(ahead)
     signs = [
-        *(_of_check(check, whole=whole) for check in checks),
-        _of_breakers(rows, plugins),
+        *(sign_of_check(check, whole=whole) for check in checks),
+        sign_of_breakers(rows, plugins),
         *_of_runs(behind, now),
         *_of_orders(orders, now),
     ]
@@ -108,14 +108,15 @@ def plugins_of(ahead: Ahead) -> set[str]:
     }
 
 
-def _of_check(check: Check, *, whole: bool) -> Sign:
+def sign_of_check(check: Check, *, whole: bool) -> Sign:
+    """What doctor says; without what is about other tenants, unless `whole`."""
     detail = check.detail if whole or check.told is None else check.told
     level = Level.WELL if check.ok else Level.BAD
     return Sign(check.name, level, detail, "" if check.ok else check.fix)
 
 
-def _of_breakers(rows: Sequence[BreakerRow], plugins: Collection[str] | None) -> Sign:
-    """`plugins`: those that may be told of, None: all."""
+def sign_of_breakers(rows: Sequence[BreakerRow], plugins: Collection[str] | None) -> Sign:
+    """Plugins whose calls wait; `plugins`: those that may be told of, None: all."""
     found = [
         row for row in rows if row.is_open and (plugins is None or row.circuit.plugin_id in plugins)
     ]

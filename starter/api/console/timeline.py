@@ -168,7 +168,9 @@ def _bars(scale: _Scale, behind: Behind, ahead: Ahead | None, now: datetime) -> 
                 top -= height
                 title = f"{begins:%H:%M} to {begins + width:%H:%M} UTC: {said}"
                 x = scale.x(begins)
-                found.append(Rect(kind, x, 100 / BUCKETS * 0.86, title, max(0.0, top), height))
+                found.append(
+                    Rect(kind, x, 100 / BUCKETS * 0.86, title, round(max(0.0, top), 1), height)
+                )
     return found
 
 

@@ -31,9 +31,10 @@ from starter.why import explain, explain_run
 
 router = APIRouter(prefix=f"{PREFIX}/tasks")
 
-PAGE = 50
+PAGE, MOST = 50, 500
 _KEY = re.compile(r"[0-9a-f]{16}", re.ASCII)
 
+Limit = Annotated[int, Query(ge=1, le=MOST)]
 Cursor = Annotated[str | None, Query(max_length=2000)]
 State = Literal["", "paused", "active"]
 
@@ -42,8 +43,10 @@ State = Literal["", "paused", "active"]
 async def list_tasks(
     request: Request,
     visit: Reading,
+    *,
     plugin_id: str = "",
     state: State = "",
+    limit: Limit = PAGE,
     cursor: Cursor = None,
 ) -> Response:
     """The newest registered first; an empty filter is none."""
@@ -56,10 +59,17 @@ async def list_tasks(
             tenant_id,
             plugin_id=plugin_id or None,
             paused={"paused": True, "active": False}.get(state),
-            limit=PAGE,
+            limit=limit,
             cursor=cursor,
         )
-    names = {"tasks": found, "plugin_id": plugin_id, "state": state, "cursor": cursor}
+    asked = {"plugin_id": plugin_id or None, "state": state or None, "limit": _other(limit)}
+    names = {
+        "tasks": found,
+        "plugin_id": plugin_id,
+        "state": state,
+        "cursor": cursor,
+        "asked": asked,
+    }
     return page(request, "tasks.html", names, visit=visit)
 
 
@@ -102,6 +112,7 @@ async def list_runs(
     *,
     status: str = "",
     since: Annotated[str, Query(max_length=100)] = "",
+    limit: Limit = PAGE,
     cursor: Cursor = None,
 ) -> Response:
     """The latest first."""
@@ -115,7 +126,7 @@ async def list_runs(
             task_id,
             status=RunState(status) if status else None,
             since=earliest,
-            limit=PAGE,
+            limit=limit,
             cursor=cursor,
         )
         zone = await zone_in(client, visit.tenant_id, task_id)
@@ -125,6 +136,7 @@ async def list_runs(
         "zone_of": lambda _: zone,
         "status": status,
         "since": since,
+        "asked": {"status": status or None, "since": since or None, "limit": _other(limit)},
         "cursor": cursor,
         "states": list(RunState),
     }
@@ -182,6 +194,11 @@ async def trigger(visit: Operating, task_id: TaskId) -> Response:
     run_id = await at_length(visit.access, work)
     visit.audit.about(run_id=run_id)
     return act(visit, "triggered", "runs", run_id)
+
+
+def _other(limit: int) -> int | None:
+    """A limit that is not the usual one."""
+    return None if limit == PAGE else limit
 
 
 async def _tag(client: Client, visit: Visit, task_id: str) -> None:
