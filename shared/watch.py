@@ -1,11 +1,12 @@
-"""What the watch and the forecast left behind when they looked last."""
+"""What the watch, the forecast and the roll-ups left behind when they looked last."""
 
 from typing import TypeVar
 
 from temporalio.client import Client
 
-from domain.attributes import FORECAST, WATCH
+from domain.attributes import FORECAST, ROLLUP_LOOK, WATCH
 from domain.payload import Payload
+from domain.rollup import LookResult
 from domain.scoring import ForecastResult
 from domain.watch import WatchResult
 
@@ -20,6 +21,11 @@ async def last_watch(client: Client) -> WatchResult | None:
 async def last_forecast(client: Client) -> ForecastResult | None:
     """The same of the forecast. Errors: `RPCError`."""
     return await _last(client, FORECAST, ForecastResult)
+
+
+async def last_rollup(client: Client) -> LookResult | None:
+    """The same of the roll-ups. Errors: `RPCError`."""
+    return await _last(client, ROLLUP_LOOK, LookResult)
 
 
 async def _last(client: Client, workflow: str, kind: type[Result]) -> Result | None:

@@ -18,7 +18,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from domain.duration import format_duration
-from domain.ids import FORECAST_SCHEDULE_ID, WATCH_SCHEDULE_ID, plugin_queue
+from domain.ids import FORECAST_SCHEDULE_ID, ROLLUP_SCHEDULE_ID, WATCH_SCHEDULE_ID, plugin_queue
 from domain.problems import InvalidInput
 from shared.calls import is_missing
 from shared.errors import TaskflowError, TemporalUnreachable
@@ -26,10 +26,10 @@ from shared.policy import load_policy
 from shared.search_attributes import missing_search_attributes
 from shared.settings import Settings
 from shared.temporal import address
-from shared.watch import last_forecast, last_watch
+from shared.watch import last_forecast, last_rollup, last_watch
 from starter.breakers import list_breakers
 from starter.rpc import reach, temporal_errors
-from starter.versions_seen import deployment_of
+from starter.versions import deployment_of
 
 LEAST_RETENTION = timedelta(days=3)
 
@@ -75,6 +75,8 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     yield await check_watch(client, datetime.now(UTC))
     if settings.forecast:
         yield await check_forecast(client, datetime.now(UTC))
+    if settings.rollups:
+        yield await check_rollups(client, datetime.now(UTC))
 
 
 async def examine_service(client: Client, settings: Settings, now: datetime) -> list[Check]:
@@ -91,6 +93,8 @@ async def examine_service(client: Client, settings: Settings, now: datetime) -> 
     ]
     if settings.forecast:
         looks.append(check_forecast(client, now))
+    if settings.rollups:
+        looks.append(check_rollups(client, now))
     with temporal_errors():
         return list(await asyncio.gather(*looks))
 
@@ -238,6 +242,20 @@ async def check_forecast(client: Client, now: datetime) -> Check:
     return Check(_FORECAST.name, True, detail, told=told)
 
 
+async def check_rollups(client: Client, now: datetime) -> Check:
+    """When days were rolled up last, and how far that came."""
+    found = await _look_of(_ROLLUPS, client, now)
+    if isinstance(found, Check):
+        return found
+    last, ago = found
+    told = f"looked {ago} ago"
+    how_far = f"every day is rolled up until {last.through}" if last.through else "no day is"
+    detail = f"{told}: {how_far}"
+    if last.waiting:
+        detail += f"; {len(last.waiting):,} wait for runs that have not ended"
+    return Check(_ROLLUPS.name, True, detail, told=told)
+
+
 @dataclass(frozen=True, slots=True)
 class _Routine(Generic[Result]):
     """Something that workers do every so often: how its last look is found, and when that was."""
@@ -265,6 +283,16 @@ _FORECAST = _Routine(
     timedelta(minutes=12),
     last_forecast,
     lambda last: last.made_at,
+)
+
+
+_ROLLUPS = _Routine(
+    "roll-ups",
+    ROLLUP_SCHEDULE_ID,
+    "every hour",
+    timedelta(hours=3),
+    last_rollup,
+    lambda last: last.looked_at,
 )
 
 

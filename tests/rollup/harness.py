@@ -16,6 +16,7 @@ from domain.rollup import DAY, LookInput, LookResult, day_of, start_of
 from domain.rollup_sketch import ERROR
 from domain.task import Task
 from shared.rollup import RollupStore
+from shared.watch import last_rollup
 from starter.sla_report import SlaReport, make_report
 from tests.starter.harness import eventually_async
 from tests.starter.past import SECOND, Past
@@ -111,6 +112,19 @@ class Days:
         """The id of the run that a chain began with."""
         found = await self.client.get_workflow_handle(workflow_id).describe()
         return found.raw_description.workflow_execution_info.first_run_id
+
+    async def looked(self, *, after: datetime | None = None, within: float = 20) -> LookResult:
+        """What the first look after an instant came to, of those that a schedule makes."""
+        found: list[LookResult] = []
+
+        async def newer() -> bool:
+            last = await last_rollup(self.client)
+            if last and (after is None or last.looked_at > after):
+                found.append(last)
+            return bool(found)
+
+        await eventually_async(newer, within=within)
+        return found[0]
 
     async def ended(self, run: WorkflowHandle[Any, Any]) -> None:
         """Return once Temporal lists that it has."""
