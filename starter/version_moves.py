@@ -16,9 +16,10 @@ from shared.builds import build_of
 from shared.calls import is_missing
 from shared.errors import NotFound, Refused
 from shared.settings import Settings
+from shared.versions import open_runs
 from starter.replaying import Broken, replay
 from starter.rpc import temporal_errors
-from starter.versions_seen import deployment_of, name_of, open_runs
+from starter.versions import deployment_of, name_of
 
 _PINNED = VersioningOverride.PinnedOverrideBehavior.PINNED_OVERRIDE_BEHAVIOR_PINNED
 

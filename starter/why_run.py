@@ -13,11 +13,11 @@ from domain.ledger_state import ledger_of
 from domain.states import STATES, RunState
 from shared.errors import TaskflowError, TemporalUnreachable
 from shared.governor import view_governor
+from shared.versions import missing_workers
 from starter.answer import Asked, Why
 from starter.newest import Newest, newest_of
 from starter.present import read_present
 from starter.runs import RunView
-from starter.versions_seen import missing_workers
 from starter.why_after import order_sentences, sla_sentences
 from starter.why_open import is_paused, paused, retrying, running, to_be_paused, told
 

@@ -13,9 +13,9 @@ from starter.cli.output import confirm, console, print_json, say
 if TYPE_CHECKING:
     from temporalio.client import Client
 
+    from shared.versions import Deployment
     from starter.replaying import Replayed
     from starter.version_moves import Moved
-    from starter.versions import Deployment
 
 Build = Annotated[
     str,
@@ -63,7 +63,7 @@ def versions(
         return
     from shared.settings import get_settings
     from starter.cli.session import with_temporal
-    from starter.versions_seen import deployment_of
+    from starter.versions import deployment_of
 
     queue = get_settings().task_queue
     found = with_temporal(lambda client: deployment_of(client, deployment, queue))
@@ -98,8 +98,7 @@ def use(
     """
     from shared.settings import get_settings
     from starter.cli.session import with_temporal
-    from starter.versions import use_version
-    from starter.versions_seen import deployment_of, name_of
+    from starter.versions import deployment_of, name_of, use_version
 
     share = f"{ramp:g} % of new runs" if ramp is not None else "All new runs"
     if not yes and not confirm(f"{share} to {build_id}?"):

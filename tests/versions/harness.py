@@ -21,8 +21,8 @@ from domain.task import Task
 from shared.errors import Refused
 from shared.schedules import Circumstances, schedule_of
 from shared.settings import Settings
-from starter.versions import Version, use_version
-from starter.versions_seen import deployment_of
+from shared.versions import Version
+from starter.versions import deployment_of, use_version
 from tests.conftest import task_of
 from tests.killed.workers import Worker
 from tests.starter.harness import Cli, Ended

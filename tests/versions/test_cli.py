@@ -10,8 +10,8 @@ from temporalio.client import Client
 from domain.attributes import REGISTRY
 from domain.registry import Snapshot
 from shared.settings import Settings
+from shared.versions import Status, Version
 from starter.replaying import replay_open
-from starter.versions import Status, Version
 from tests.starter.harness import Ended, eventually_async
 from tests.versions.harness import Deployed
 from worker.build import new_worker

@@ -8,7 +8,7 @@ from temporalio.client import WorkflowExecutionStatus
 from domain.attributes import RESUME
 from domain.ids import governor_id
 from sandbox.client import SandboxClient
-from starter.versions import Status
+from shared.versions import Status
 from tests.starter.harness import eventually_async
 from tests.versions.harness import Deployed
 from tests.workflows.harness import Handle

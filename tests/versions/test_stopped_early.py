@@ -8,9 +8,8 @@ import pytest
 
 from domain.attributes import RESUME
 from sandbox.client import SandboxClient
-from starter import versions_seen
-from starter.versions import UNVERSIONED
-from starter.versions_seen import missing_workers
+from shared import versions
+from shared.versions import UNVERSIONED, missing_workers
 from tests.starter.harness import eventually_async
 from tests.versions.harness import Deployed
 from tests.versions.next_release import NextTaskRun
@@ -21,7 +20,7 @@ async def test_workers_that_are_stopped_too_early_are_missed_and_their_runs_move
     deployed: Deployed, plugin: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`versions`, `doctor` and `why` say what waits for whom; `move` takes what replays, only."""
-    monkeypatch.setattr(versions_seen, "ALIVE", timedelta(seconds=2))
+    monkeypatch.setattr(versions, "ALIVE", timedelta(seconds=2))
     async with AsyncExitStack() as former:
         await former.enter_async_context(deployed.inside("one"))
         await former.enter_async_context(deployed.inside("two", runs=NextTaskRun))

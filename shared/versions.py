@@ -1,6 +1,9 @@
-"""Which versions of workers there are, what each still has to finish, and whether it can."""
+"""Versions of workers: which there are, what each still has to finish, and whether it can."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any
 
 from temporalio.api.deployment.v1 import WorkerDeploymentInfo
 from temporalio.api.enums.v1 import (
@@ -9,14 +12,20 @@ from temporalio.api.enums.v1 import (
     WorkerVersioningMode,
 )
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
+from temporalio.api.workflowservice.v1 import (
+    DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
+    DescribeWorkerDeploymentRequest,
+    DescribeWorkerDeploymentResponse,
+)
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from domain.attributes import TASK_RUN
-from shared.errors import Refused
-from starter.rpc import temporal_errors
-from starter.versions import UNVERSIONED, Deployment, Status, Version, describe
+from shared.calls import is_missing
 
+UNVERSIONED = "unversioned"
+"""What workers without a deployment are called where a build id is wanted."""
 ALIVE = timedelta(seconds=70)
 """A worker that waits for work asks for it once a minute; one that does not any more is gone."""
 LOOKED_AT = 1000
@@ -25,38 +34,142 @@ _OPEN = "ExecutionStatus = 'Running'"
 _VERSIONED = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
 
 
+class Status(StrEnum):
+    """What a version is given: all new work, a share of it, the rest of its own, nothing (yet)."""
+
+    CURRENT = "current"
+    RAMPING = "ramping"
+    DRAINING = "draining"
+    DRAINED = "drained"
+    INACTIVE = "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """`runs` can be finished by its workers alone; `others` have taken their last step with it.
+
+    `oldest` is the start of the oldest of those runs.
+    """
+
+    build_id: str
+    status: Status
+    ramp: float | None
+    workers: int
+    runs: int
+    others: int
+    oldest: datetime | None = None
+
+    @property
+    def safe_to_stop(self) -> bool:
+        """Whether nothing needs its workers any more."""
+        return self.status in (Status.DRAINED, Status.INACTIVE)
+
+    @property
+    def stranded(self) -> bool:
+        """Whether something needs its workers, and there is none."""
+        routed = self.status in (Status.CURRENT, Status.RAMPING)
+        return not self.workers and (routed or self.status is Status.DRAINING)
+
+    @property
+    def trouble(self) -> str:
+        """What it means that it is stranded, and what to do."""
+        if self.build_id == UNVERSIONED:
+            return "no version is current, so that new runs wait: `taskflow versions use BUILD_ID`"
+        if self.status is not Status.DRAINING:
+            return (
+                f"no worker of {self.build_id} asks for work, and new runs go to it: start them, "
+                "or give new runs to another version (`taskflow versions use`)"
+            )
+        return (
+            f"{self.runs} open runs wait for workers of {self.build_id}, and there are none: start "
+            f"them again, or `taskflow versions move {self.build_id}`"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """A row of the document of `versions`."""
+        return {
+            "build_id": self.build_id,
+            "status": self.status.value,
+            "ramp_percent": self.ramp,
+            "workers": self.workers,
+            "open_runs": self.runs,
+            "oldest_run_started_at": self.oldest.isoformat() if self.oldest else None,
+            "open_others": self.others,
+            "safe_to_stop": self.safe_to_stop,
+            "stranded": self.stranded,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """`name` is None when no worker is versioned."""
+
+    name: str | None
+    versions: tuple[Version, ...]
+
+    @property
+    def current(self) -> Version:
+        """What gets new work."""
+        return next(version for version in self.versions if version.status is Status.CURRENT)
+
+    def troubles(self) -> list[str]:
+        """What keeps runs waiting, and workers that get nothing."""
+        if self.name is None:
+            return []
+        found = [version.trouble for version in self.versions if version.stranded]
+        idle = sum(row.workers for row in self.versions if row.build_id == UNVERSIONED)
+        if idle and self.current.build_id != UNVERSIONED:
+            found.append(
+                f"{idle} workers are not versioned, and get no work: start them with "
+                f"TASKFLOW_DEPLOYMENT={self.name}, or stop them"
+            )
+        return found
+
+    def told(self) -> str:
+        """Every version that matters, in one line."""
+        if self.name is None:
+            return "workers are not versioned"
+        said = []
+        for version in self.versions:
+            share = f" {version.ramp:g} %" if version.ramp is not None else ""
+            if version.status in (Status.CURRENT, Status.RAMPING):
+                said.append(f"{version.build_id} is {version.status}{share}")
+            elif version.status is Status.DRAINING:
+                said.append(f"{version.build_id} drains: {version.runs} open runs")
+        return f"deployment {self.name}: {', '.join(said)}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The document of `versions`."""
+        return {
+            "deployment": self.name,
+            "versions": [version.as_json() for version in self.versions],
+        }
+
+
 async def deployment_of(client: Client, name: str | None, task_queue: str) -> Deployment:
     """The deployment of this name, or of whoever works on the queue; newest versions first.
 
-    Errors: `TemporalUnreachable`, `TaskflowError`.
+    Errors: `RPCError`.
     """
-    with temporal_errors():
-        queue = await _queue(client, task_queue)
-        name = name or _name_in(queue)
-        found = await describe(client, name) if name else None
-        info = found.worker_deployment_info if found else WorkerDeploymentInfo()
-        rows = [
-            await _version(client, name or "", info, summary, queue)
-            for summary in info.version_summaries
-        ]
-        routed = bool(info.routing_config.current_deployment_version.build_id)
-        rest = await _unversioned(client, queue, routed=routed)
-        if rest.workers or rest.runs or not routed:
-            rows.append(rest)
+    queue = await _queue(client, task_queue)
+    name = name or _name_in(queue)
+    found = await describe(client, name) if name else None
+    info = found.worker_deployment_info if found else WorkerDeploymentInfo()
+    rows = [
+        await _version(client, name or "", info, summary, queue)
+        for summary in info.version_summaries
+    ]
+    routed = bool(info.routing_config.current_deployment_version.build_id)
+    rest = await _unversioned(client, queue, routed=routed)
+    if rest.workers or rest.runs or not routed:
+        rows.append(rest)
     rows.sort(key=lambda row: list(Status).index(row.status))
     return Deployment(name, tuple(rows))
 
 
-async def name_of(client: Client, name: str | None, task_queue: str) -> str:
-    """The name, or that of the deployment of whoever works on the queue. Errors: `Refused`."""
-    with temporal_errors():
-        found = name or _name_in(await _queue(client, task_queue))
-    if found is None:
-        raise Refused(
-            f"no worker of task queue {task_queue!r} is versioned: start workers with "
-            "TASKFLOW_DEPLOYMENT, or name the deployment with --deployment"
-        )
-    return found
+async def name_on(client: Client, task_queue: str) -> str | None:
+    """The name of the deployment of whoever works on the queue. Errors: `RPCError`."""
+    return _name_in(await _queue(client, task_queue))
 
 
 async def missing_workers(client: Client, run_id: str, task_queue: str) -> str | None:
@@ -188,3 +301,14 @@ def _open_of(name: str, build_id: str) -> str:
 
 def _quoted(text: str) -> str:
     return text.replace("\\", "\\\\").replace("'", "\\'")
+
+
+async def describe(client: Client, name: str) -> DescribeWorkerDeploymentResponse | None:
+    """What Temporal knows of a deployment; None when it was never seen. Errors: `RPCError`."""
+    request = DescribeWorkerDeploymentRequest(namespace=client.namespace, deployment_name=name)
+    try:
+        return await client.workflow_service.describe_worker_deployment(request)
+    except RPCError as error:
+        if not is_missing(error):
+            raise
+        return None
