@@ -53,6 +53,7 @@ _SLOW = (
     "forecast",
     "executions",
     "recovery",
+    "alerts",
 )
 _TOGETHER = ("codec", "killed")
 

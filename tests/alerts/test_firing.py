@@ -3,6 +3,7 @@
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -89,7 +90,8 @@ async def test_three_breaches_in_a_row_become_an_alert(
     runs = [await trigger(live.client, "acme", "slow-report") for _ in range(3)]
     for run_id in runs:
         handle = live.client.get_workflow_handle(run_id, result_type=TaskRunResult)
-        assert (await handle.result()).status is RunState.SUCCESS
+        ended: TaskRunResult = await handle.result(rpc_timeout=timedelta(seconds=30))
+        assert ended.status is RunState.SUCCESS
 
     async def firing() -> dict[str, Any] | None:
         return (await live.prometheus.firing()).get("TaskflowSlaConsecutiveBreaches")
