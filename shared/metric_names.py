@@ -252,6 +252,12 @@ WORKER_INFO = _gauge(
     "deployment",
     "build_id",
 )
+STRANDED_RUNS = _gauge(
+    "task_worker_stranded_runs",
+    "runs",
+    "Open runs of a version of the workers that has none any more: nobody can finish them",
+    "build_id",
+)
 
 # What sinks are told, and the circuits of plugins.
 EVENTS_DELIVERED = _counter(

@@ -27,6 +27,7 @@ from shared.governor import governor_queue, view_governor
 from shared.metric_instruments import instruments_of
 from shared.registry import watch_queue
 from shared.settings import Settings
+from shared.versions import deployment_of
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +44,13 @@ _KINDS = {
     "workflow": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
     "activity": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
 }
+_SHOWN = (
+    names.QUEUE_DEPTH,
+    names.QUEUE_AGE,
+    names.STREAK,
+    names.ORDERS_OPEN,
+    names.STRANDED_RUNS,
+)
 _OPEN = "ExecutionStatus = 'Running'"
 
 
@@ -64,6 +72,8 @@ class Looks:
             ("work_orders", 1, self.work_orders),
             ("streaks", SELDOM, self.streaks),
         ]
+        if settings.deployment:
+            self._looks.append(("versions", SELDOM, self.versions))
         if settings.watch:
             self._looks.append(("watch", 1, self.watch))
         if settings.forecast:
@@ -72,7 +82,7 @@ class Looks:
             self._looks.append(("canary", 1, self.canary))
         for what, _, _ in self._looks:
             self._of(names.LOOKS_FAILED).touch(what)
-        for metric in (names.QUEUE_DEPTH, names.QUEUE_AGE, names.STREAK, names.ORDERS_OPEN):
+        for metric in _SHOWN:
             self._of(metric)
 
     async def keep_looking(self) -> None:
@@ -154,6 +164,14 @@ class Looks:
         """The longest of each tenant."""
         longest = await longest_open_streaks(self._client)
         self._of(names.STREAK).show({(tenant,): runs for tenant, runs in longest.items()})
+
+    async def versions(self) -> None:
+        """Whose runs nobody can finish; each version that may be stopped shows zero."""
+        settings = self._settings
+        found = await deployment_of(self._client, settings.deployment, settings.task_queue)
+        self._of(names.STRANDED_RUNS).show(
+            {(row.build_id,): row.runs if row.stranded else 0 for row in found.versions}
+        )
 
     async def watch(self) -> None:
         """When it looked last, whichever worker did."""

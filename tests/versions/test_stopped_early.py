@@ -5,15 +5,19 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from domain.attributes import RESUME
 from sandbox.client import SandboxClient
 from shared import versions
+from shared.metric_names import STRANDED_RUNS
+from shared.settings import Settings
 from shared.versions import UNVERSIONED, missing_workers
 from tests.starter.harness import eventually_async
 from tests.versions.harness import Deployed
 from tests.versions.next_release import NextTaskRun
 from tests.workflows.harness import Handle
+from worker.looks import Looks
 
 
 async def test_workers_that_are_stopped_too_early_are_missed_and_their_runs_moved(
@@ -52,6 +56,11 @@ async def _missed_and_moved(deployed: Deployed, of_one: Handle, of_two: Handle) 
         "it began with version one, whose workers are gone: start them again, or "
         "`taskflow versions move one`"
     )
+
+    registry = CollectorRegistry()
+    settings = Settings(task_queue=deployed.queue, deployment=deployed.name)
+    await Looks(deployed.client, settings, registry).versions()
+    assert registry.get_sample_value(STRANDED_RUNS.name, {"build_id": "one"}) == 1
 
     elsewhere = await deployed.taskflow("versions", "move", "one")
     assert elsewhere.code == 1
