@@ -1,11 +1,7 @@
-"""The secret that worker, API and plugins of a stack share: it signs calls and reports.
-
-`python -m starter.dev.secret FOLDER` sees to it that there is one, for processes in containers.
-"""
+"""The secret that worker, API and plugins of a stack share: it signs calls and reports."""
 
 import base64
 import secrets
-import sys
 from pathlib import Path
 
 from domain.problems import InvalidInput
@@ -40,17 +36,3 @@ def plugin_secret(state: Path, configured: Path | None) -> Path:
         )
         raise TaskflowError(f"{path} {error}. {advice}") from error
     return path.absolute()
-
-
-def main(folder: str) -> int:
-    """Exit code 0, or 1 with one message when there is no secret and none can be made."""
-    try:
-        plugin_secret(Path(folder), None)
-    except TaskflowError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -10,7 +10,7 @@ from shared.errors import TaskflowError
 from shared.plugin_secrets import load_secrets
 from starter.dev.options import DevOptions
 from starter.dev.parts import child_environment, sandbox
-from starter.dev.secret import main, plugin_secret
+from starter.dev.secret import plugin_secret
 
 
 def test_it_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
@@ -55,17 +55,6 @@ def test_a_folder_that_cannot_be_written_is_said_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TaskflowError, match=r"plugin-secret cannot be written: Not a directory"):
         plugin_secret(tmp_path / "file" / "state", None)
-
-
-def test_containers_make_it_by_a_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Each start says that there is one, or in one line why there is none."""
-    assert [main(str(tmp_path)), main(str(tmp_path))] == [0, 0]
-    assert len(load_secrets(tmp_path / "plugin-secret")) == 1
-    (tmp_path / "plugin-secret").write_text("")
-    assert main(str(tmp_path)) == 1
-    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_every_process_gets_it_and_plugins_where_to_report(tmp_path: Path) -> None:
