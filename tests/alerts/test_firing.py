@@ -23,7 +23,7 @@ from starter.registry import carry_out, make_plan
 from tests.alerts.programs import Prometheus, prometheus
 from tests.alerts.promql import TARGET, read
 from tests.alerts.shipped import OF_OTHERS, alerts, known, rules, scraped
-from tests.alerts.test_queries import queries
+from tests.alerts.test_queries import filled, panels, queries
 from tests.executions.harness import until
 from tests.watch.processes import process, setting
 
@@ -120,6 +120,17 @@ async def test_rules_can_be_evaluated_on_what_is_scraped(live: Live) -> None:
     found = await until(evaluated)
     assert len(found) == len(rules())
     assert [rule for rule in found if rule["health"] != "ok"] == []
+
+
+async def test_panels_can_be_asked_and_mostly_have_something_to_show(live: Live) -> None:
+    """A query that parses may still join what is there more than once."""
+    shown, empty = list[str](), list[str]()
+    for panel in panels():
+        for target in panel["targets"]:
+            answer = await live.prometheus.asks("query", query=filled(target["expr"]))
+            assert answer is not None, target["expr"]
+            (shown if answer["result"] else empty).append(target["expr"])
+    assert len(shown) > 2 * len(empty), "\n".join(empty)
 
 
 async def test_every_query_names_what_a_live_scrape_has(live: Live) -> None:
