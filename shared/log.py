@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 from structlog.typing import Processor
@@ -78,4 +78,6 @@ def configure(settings: Settings, *, quiet: bool = False) -> None:
 
 
 def _as_json(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    return str(value)
