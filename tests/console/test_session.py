@@ -176,10 +176,14 @@ async def test_nobody_is_asked_where_the_api_asks_nobody(temporal: Client, tmp_p
         assert (await visits.post("/tasks/any/pause")).status_code == 403
 
 
-async def test_temporal_that_is_down_and_too_many_requests_are_pages_too(
+async def _broken() -> None:
+    raise RuntimeError("a secret")
+
+
+async def test_temporal_that_is_down_and_other_troubles_are_pages_too(
     console: Stack, tmp_path: Path
 ) -> None:
-    """503 and 429 say when to come again, and what to look at."""
+    """503 and 429 say when to come again, and what to look at; 500 says where the log has it."""
 
     async def gone(_: float) -> Client:
         raise TemporalUnreachable("Temporal does not answer at 127.0.0.1:1")
@@ -195,6 +199,11 @@ async def test_temporal_that_is_down_and_too_many_requests_are_pages_too(
             assert answer.headers["retry-after"]
             assert "does not answer" in answer.text
             assert "taskflow doctor" in answer.text
+        opened.app.add_api_route("/console/broken", _broken)
+        answer = await visits.get("/broken")
+        assert answer.status_code == 500
+        assert answer.headers["x-request-id"] in answer.text
+        assert "secret" not in answer.text
         answer = await visits.get()
         assert answer.status_code == 429
         assert int(answer.headers["retry-after"]) > 0

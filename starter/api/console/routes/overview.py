@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse, Response
 from temporalio.client import Client
 
 from domain.forecast import ConflictAhead
-from domain.work_orders import WorkOrderRow, is_closed
+from domain.work_orders import is_closed
 from shared.errors import NoWorker
 from starter.ahead import Ahead, look_ahead
 from starter.all_tenants import list_tenants
@@ -29,7 +29,7 @@ from starter.runs import RunView
 router = APIRouter(prefix=PREFIX)
 
 HOURS = (1, 3, 6, 12, 24)
-MOST_LISTED = 12
+MOST_LISTED, MOST_ORDERS, MOST_OF_TASK = 12, 6, 2
 
 Hours = Annotated[int, Query(ge=1, le=HOURS[-1])]
 
@@ -74,7 +74,8 @@ async def overview(request: Request, visit: Reading, hours: Hours = 6) -> Respon
         "listed": _worth_a_look(behind),
         "zone_of": ahead.zone if ahead else lambda _: "UTC",
         "coming": _coming(ahead),
-        "orders": _unfinished(health.orders),
+        "orders": [row for row in health.orders if not is_closed(row.status)],
+        "most_orders": MOST_ORDERS,
     }
     return page(request, "overview.html", names, visit=visit)
 
@@ -109,10 +110,16 @@ async def _ahead(client: Client, visit: Visit, span: timedelta, now: datetime) -
 
 
 def _worth_a_look(behind: Behind) -> list[RunView]:
-    """The open ones, then those that ended badly or broke their SLA, the newest first."""
+    """The open ones, then the newest of each task that ended badly or broke their SLA."""
     bad = {run.run_id for run in [*behind.failures, *behind.breaches]}
-    ended = [run for run in behind.runs if run.ended and run.run_id in bad]
-    return [*behind.open, *ended][:MOST_LISTED]
+    seen: Counter[str] = Counter()
+    found = list(behind.open)
+    for run in behind.runs:
+        if run.ended and run.run_id in bad:
+            seen[run.task_id] += 1
+            if seen[run.task_id] <= MOST_OF_TASK:
+                found.append(run)
+    return found[:MOST_LISTED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +150,3 @@ def _coming(ahead: Ahead | None) -> list[Coming]:
         for task_id, at in first.items()
     ]
     return sorted(found, key=lambda one: (one.conflict is None, one.at, one.task_id))[:MOST_LISTED]
-
-
-def _unfinished(orders: list[WorkOrderRow]) -> list[WorkOrderRow]:
-    return [row for row in orders if not is_closed(row.status)][:MOST_LISTED]
