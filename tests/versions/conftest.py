@@ -20,6 +20,8 @@ async def deployed(temporal: Client, plugin_url: str, tmp_path: Path) -> AsyncIt
         "TASKFLOW_PLUGIN_URL": plugin_url,
         "TASKFLOW_WATCH": "false",
         "TASKFLOW_FORECAST": "false",
+        "TASKFLOW_CANARY": "false",
+        "TASKFLOW_ROLLUPS": "false",
     }
     found = Deployed(temporal, name, tmp_path, environment)
     yield found

@@ -97,7 +97,7 @@ class Deployed:
                 return await use_version(self.client, self.name, build_id)
             except Refused:
                 assert time.monotonic() < end, f"{build_id} cannot be used"
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.4)
 
     async def version(self, build_id: str) -> Version:
         """A version as `taskflow versions` shows it."""
@@ -136,7 +136,7 @@ class Deployed:
         async def start() -> None:
             while True:
                 started.append(await self.go())
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(0.4)
 
         starting = asyncio.create_task(start())
         try:
