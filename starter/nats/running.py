@@ -2,18 +2,21 @@
 
 import asyncio
 import signal
+from functools import partial
 
 import structlog
 
 from domain.events_in import CloudEvent
 from shared.errors import TemporalUnreachable
 from shared.metrics import EventIntakeMetrics, serve_metrics
+from shared.sdk_metrics import measured_runtime
 from shared.settings import Settings
 from starter.api.link import TemporalLink
 from starter.events import Received, receive
 from starter.nats.consumer import Take
 from starter.nats.metrics import NatsMetrics
 from starter.nats.process import NatsProcess
+from starter.rpc import reach
 from starter.rules import Clients, Rules
 
 log = structlog.get_logger(__name__)
@@ -37,7 +40,8 @@ async def _run(settings: Settings, *, create_stream: bool, metrics_port: int | N
             serve_metrics(metrics_port, settings.metrics_address)
         except OSError as error:  # they never keep a process from working
             log.error("no metrics", action="metrics_failed", reason=str(error))  # noqa: TRY400
-    link = TemporalLink(settings.temporal_timeout)
+    runtime = measured_runtime() if metrics_port else None
+    link = TemporalLink(settings.temporal_timeout, partial(reach, runtime=runtime))
     rules = Rules(link.client, settings.task_queue, EventIntakeMetrics())
     try:
         async with rules.live():
