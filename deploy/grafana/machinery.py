@@ -118,6 +118,15 @@ WORKERS = Row(
         ),
         Panel(
             "timeseries",
+            "Runs without workers of their version",
+            "Open runs of a build that has no worker any more: nobody can finish them.",
+            [Query(seen("task_worker_stranded_runs", "build_id"), "{{build_id}}")],
+            "short",
+            bound=True,
+            steps=((GREEN, None), (RED, 1)),
+        ),
+        Panel(
+            "timeseries",
             "Metrics that are lost",
             "Updates that a worker could not count, and looks at Temporal for gauges that failed: "
             "the gauges are old.",

@@ -74,8 +74,9 @@ def test_a_command_that_is_wrong_is_found(command: str) -> None:
 def _understood(arguments: list[str], said: str) -> None:
     found: Any = get_command(app)
     context = typer.Context(found, info_name="taskflow")
+    name: str | None = "taskflow"
     try:
-        while isinstance(found, TyperGroup):
+        while isinstance(found, TyperGroup) and (arguments or not found.invoke_without_command):
             name, found, arguments = found.resolve_command(context, arguments)
             if isinstance(found, TyperGroup):
                 context = typer.Context(found, info_name=name, parent=context)
