@@ -32,6 +32,8 @@ from shared.settings import Settings
 from starter.rpc import temporal_errors
 
 MOST_WORDS = 300
+_NULL = b"null"
+"""What no payload says."""
 DEFINITION = "__temporal_workflow_definition"
 _Answers = dict[tuple[str, str], Any]
 """By the run, and the id of the update."""
@@ -163,7 +165,7 @@ async def _differs(
         [now] = converter.payload_converter.to_payloads([answers[key]])
         codec = converter.payload_codec
         then = (await codec.decode(said))[0] if codec else said[0]
-        if not agrees(json.loads(then.data), json.loads(now.data)):
+        if not agrees(json.loads(then.data or _NULL), json.loads(now.data or _NULL)):
             return f"update {key[1]} (event {event.event_id}) was answered otherwise"
     return None
 
