@@ -144,7 +144,9 @@ async def _search_attributes(client: Client) -> Check:
     name = "search attributes"
     try:
         missing = await missing_search_attributes(client)
-    except (RPCError, TaskflowError) as error:
+    except RPCError as error:
+        return Check(name, False, error.message, "see the namespace's check")
+    except TaskflowError as error:
         return Check(name, False, str(error), "register them by your cluster's tools")
     if missing:
         fix = "run `taskflow setup`, start a worker or run `taskflow apply`: all register them"
