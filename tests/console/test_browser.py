@@ -16,6 +16,7 @@ from tests.console.harness import FAILURE, MARKUP, Owner, Stack
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 PATIENCE = 20_000
 """Milliseconds: other tests may keep the machine busy."""
+expect.set_options(timeout=PATIENCE)
 
 
 @dataclass
@@ -78,7 +79,6 @@ async def opens(console: Stack, chromium: Browser) -> AsyncIterator[Opens]:
             page.on("console", lambda said: note(f"{said.type}: {said.text}"))
             page.on("pageerror", lambda error: note(f"error: {error}"))
             page.on("dialog", lambda dialog: note(f"dialog: {dialog.message}"))
-            page.on("requestfailed", lambda request: note(f"failed: {request.url}"))
             page.on(
                 "request",
                 lambda request: (
@@ -207,7 +207,7 @@ async def test_the_overview_refreshes_itself_unless_motion_is_not_wanted(
     await window.page.evaluate("document.activeElement.blur()")
     await window.page.clock.fast_forward(15_000)
     link = window.page.locator(f'main a[href="/console/runs/{run_id}"]')
-    await expect(link.first).to_be_attached(timeout=PATIENCE)
+    await expect(link.first).to_be_attached()
     await button.click()
     await expect(button).to_have_attribute("aria-pressed", "false")
     await window.page.evaluate("sessionStorage.clear()")

@@ -1,5 +1,6 @@
 """What the pages show, and what is done by their forms."""
 
+from html import unescape
 from urllib.parse import quote
 
 from structlog.typing import EventDict
@@ -35,17 +36,31 @@ async def test_every_page_is_confined_to_itself_and_never_stored(
         assert "onclick" not in visits.page
 
 
-async def test_the_overview_says_what_is_wrong_and_what_to_do(ann: Owner, visits: Visitor) -> None:
-    """Nobody has the watch look on this server: the first line says so, and the remedy."""
+async def test_the_overview_says_what_is_wrong_and_what_to_do(
+    console: Stack, ann: Owner, visits: Visitor
+) -> None:
+    """What failed, who is paused, what comes: the first lines say so, with the remedy of each."""
     await ann.register(triggers=[{"every": "10m"}])
-    run_id = await ann.ran()
+    await ann.register("other")
+    await visits.get("/tasks/other")
+    await visits.post("/tasks/other/pause")
+    succeeded = await ann.ran()
+    console.plugin.answer = FAILURE
+    failed = await ann.ran(status="FAILED")
     await visits.get()
-    assert "Not healthy" in visits.page
-    assert "it is not scheduled" in visits.page
-    assert "start `taskflow worker`" in visits.page
-    assert '1</strong> <span class="state success">SUCCESS' in visits.page.replace("\n", "")
-    assert f"/console/runs/{quote(run_id)}" in visits.page
-    assert ">report</a>" in visits.page
+    assert "<h1" in visits.page
+    assert "Healthy" not in visits.page.partition("</h1>")[0].partition("<h1")[2]
+    said = unescape(visits.page)
+    assert "1 of 2 that ended did not succeed" in said
+    assert "look at the runs below: each says why" in said
+    assert "1 of 2 are paused" in said
+    assert "resume it when that is over" in said
+    for looked_at in ("namespace", "search attributes", "workers", "watch", "plugins", "runs"):
+        assert f"<dt>{looked_at}</dt>" in said
+    assert f"/console/runs/{quote(failed)}" in said.partition('id="look"')[2]
+    assert f"/console/runs/{quote(succeeded)}" in said.partition('id="look"')[0]
+    assert ">report</a>" in said.partition('id="next"')[2]
+    assert ">other</a>" not in said.partition('id="next"')[2]
 
 
 async def test_a_tenant_without_tasks_is_told_how_to_begin(visits: Visitor) -> None:
