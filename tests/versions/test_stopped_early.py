@@ -67,6 +67,7 @@ async def _missed_and_moved(deployed: Deployed, of_one: Handle, of_two: Handle) 
     assert "cannot tell what three makes of a run" in elsewhere.err
     moved = await deployed.taskflow("versions", "move", "one", "--json", TASKFLOW_BUILD_ID="three")
     assert moved.document == {"to": "three", "moved": [of_one.id], "stay": []}
+    await eventually_async(lambda: _has(deployed, "three", 1))
     await of_one.signal(RESUME)
     await asyncio.wait_for(of_one.result(), 20)
     assert (await deployed.told(of_one.id)).versions == {"one", "three"}
