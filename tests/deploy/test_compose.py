@@ -1,6 +1,7 @@
 """The compose file agrees with itself, and with what it mounts and starts."""
 
 import re
+import subprocess
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 from domain.duration import parse_duration
 from shared.settings import ROOT
 from starter.api.__main__ import GRACE as API_GRACE
+from tests.conftest import TEMPORAL_BINARY
 from tests.deploy.files import DEPLOY, OURS, Document, compose, service
 from tests.docs.test_docs import help_of
 from worker.build import GRACE
@@ -68,6 +70,16 @@ def test_images_are_pinned_to_a_release() -> None:
         assert re.fullmatch(r"v?\d+\.\d+(\.\d+)?(-[a-z]+)?", tag), f"{name}: {repository}:{tag}"
     assert SERVICES["schema"]["image"].split(":")[1] == SERVICES["temporal"]["image"].split(":")[1]
     assert len({service(name)["image"] for name in OURS}) == 1
+
+
+def test_temporal_is_of_the_release_that_the_tests_run_on() -> None:
+    """Server and Web UI, as the packaged program has them."""
+    said = subprocess.run(
+        [TEMPORAL_BINARY, "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    for name, part in (("temporal", "Server"), ("temporal-ui", "UI")):
+        release = SERVICES[name]["image"].split(":")[1]
+        assert f"{part} {release}" in said, f"{name}: {release}, and tests run on {said}"
 
 
 def test_everything_comes_up_in_its_order() -> None:
