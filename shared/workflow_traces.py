@@ -127,6 +127,7 @@ class _Story:
         self._asks = 0
         self._admissions = 0
         self._answer: Answer | None = None
+        self._queued: Answer | None = None
 
     def attempts(self, handle: ActivityHandle[Any], request: ExecuteInput) -> ActivityHandle[Any]:
         """An attempt begins, or goes on as an activity of its own."""
@@ -214,11 +215,13 @@ class _Story:
         self._answer = None if _error_of(done) else done.result()
         if self._answer and self._answer.kind in ("granted", "refused"):
             self._admitted()
+        elif self._answer:
+            self._queued = self._answer
 
     def _admitted(self) -> None:
         """The end of an admission: granted, refused, or given up."""
-        began, asks, answer = self._asked, self._asks, self._answer
-        self._asked, self._asks = None, 0
+        began, asks, answer, queued = self._asked, self._asks, self._answer, self._queued
+        self._asked, self._asks, self._queued = None, 0, None
         if began is None:
             return
         self._admissions += 1
@@ -227,9 +230,12 @@ class _Story:
             attributes |= {
                 "taskflow.admission.answer": answer.kind,
                 "taskflow.admission.code": answer.code,
-                "taskflow.admission.waits_for": answer.waits_for,
-                "taskflow.admission.blockers": answer.blockers or None,
                 "taskflow.fence": answer.fence or None,
+            }
+        if queued:
+            attributes |= {
+                "taskflow.admission.waited_for": queued.waits_for,
+                "taskflow.admission.blockers": queued.blockers or None,
             }
         own = span_id(self._trace, "admission", self._admissions)
         self._tell("admission", own, run_span(self._trace), began, attributes)

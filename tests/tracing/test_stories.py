@@ -146,7 +146,8 @@ async def test_who_waits_and_gives_up_has_an_admission_that_says_for_what(
     trigger, run, admission = spans
     assert (run.parent, admission.parent) == (trigger.own, run.own)
     assert run.error is None
-    assert admission.attributes["taskflow.admission.waits_for"] == "mutex:m"
+    assert admission.attributes["taskflow.admission.code"] == "queue_timeout"
+    assert admission.attributes["taskflow.admission.waited_for"] == "mutex:m"
     assert admission.ended - admission.began >= 10**9
     assert [span.name for span in told.of(holder)].count("attempt") == 1
 
