@@ -190,7 +190,7 @@ Every task reaches both.
 <p class="faint">Made at {{ made_at }}. On time is a run that began within 60 s of when it was due;
 a fire that a rule skipped counts neither way. p50 and p99: how long after it was due a run began.
 {% if rolled_up %}
-{{ rolled_up }} whole days come from roll-ups, whose latencies read within 2 % of what they were.
+Whole days from roll-ups: {{ rolled_up }}; latencies of those read within 2 % of what they were.
 {% endif %}
 </p>
 </body>

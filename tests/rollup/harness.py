@@ -22,7 +22,7 @@ from tests.starter.harness import eventually_async
 from tests.starter.past import SECOND, Past
 
 RETENTION = timedelta(days=5)
-FIRES = 36
+FIRES = 18
 """Of a task, in three days."""
 LATENCIES = ("p50_latency_s", "p99_latency_s")
 
@@ -161,10 +161,10 @@ def level(report: SlaReport, past: Past, task_id: str) -> Level:
     return report.levels[past.tenant_id, task_id]
 
 
-async def busy(past: Past, task_id: str, *, absent: int = 9) -> Task:
-    """A task of every two hours; every so many fires there is no run, and others are ever later."""
-    task = await past.task(task_id, triggers=[{"every": "2h"}])
+async def busy(past: Past, task_id: str, *, absent: int = 5) -> Task:
+    """A task of every four hours; some fires have no run, and each run is later than the last."""
+    task = await past.task(task_id, triggers=[{"every": "4h"}])
     for number in range(FIRES):
         if number % absent:
-            await past.ran(task, number * 12, (1 + number) ** 3 * SECOND / 300)
+            await past.ran(task, number * 24, (1 + number) ** 4 * SECOND / 300)
     return task
