@@ -1,8 +1,8 @@
 """Prometheus' own programs, from Debian's package."""
 
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,14 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 class Prometheus:
     """A server with the rules that we ship, that scrapes and evaluates each second."""
 
-    url: str
+    http: httpx.AsyncClient
 
     async def asks(self, path: str, **parameters: str) -> Any:
         """What its HTTP API answers; None while it does not."""
-        async with httpx.AsyncClient(base_url=self.url, trust_env=False) as http:
-            try:
-                answer = await http.get(f"/api/v1/{path}", params=parameters)
-            except httpx.TransportError:
-                return None
+        try:
+            answer = await self.http.get(f"/api/v1/{path}", params=parameters)
+        except httpx.TransportError:
+            return None
         return answer.json()["data"] if answer.status_code == 200 else None
 
     async def firing(self) -> dict[str, dict[str, Any]]:
@@ -57,8 +56,8 @@ class Prometheus:
         return {target["labels"]["job"]: target["health"] for target in found}
 
 
-@contextmanager
-def prometheus(folder: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]:
+@asynccontextmanager
+async def prometheus(folder: Path, targets: Mapping[str, int]) -> AsyncIterator[Prometheus]:
     """Run it on the configuration that we ship, with processes of ours as the targets of its jobs.
 
     What differs: everything is done each second, groups of rules too, and addresses stand in place
@@ -89,5 +88,7 @@ def prometheus(folder: Path, targets: Mapping[str, int]) -> Iterator[Prometheus]
         f"--web.listen-address={HOST}:{port}",
         "--log.level=warn",
     ]
+    url = f"http://{HOST}:{port}"
     with process(folder / "prometheus.log", *command):
-        yield Prometheus(f"http://{HOST}:{port}")
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            yield Prometheus(http)

@@ -64,10 +64,10 @@ async def live(plugin_url: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
             folder / "worker.log", *worker, **place.environment, TASKFLOW_METRICS_PORT=str(metrics)
         ),
         process(folder / "api.log", *door, **place.environment),
-        prometheus(folder, jobs) as watching,
     ):
         pages = {job: f"http://{HOST}:{port}/metrics" for job, port in jobs.items()}
-        yield Live(await place.client(), watching, pages)
+        async with prometheus(folder, jobs) as watching:
+            yield Live(await place.client(), watching, pages)
 
 
 async def test_three_breaches_in_a_row_become_an_alert(
