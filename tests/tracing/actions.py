@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from shared.settings import ROOT
@@ -31,11 +32,16 @@ class Logged:
     actions: tuple[str, ...]
 
 
-def logged() -> Iterator[Logged]:
+@cache
+def logged() -> list[Logged]:
     """Every such call of our packages."""
+    found: list[Logged] = []
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
-            yield from logged_in(path.read_text(), str(path.relative_to(ROOT)))
+            source = path.read_text()
+            if any(f"{name}." in source for name in LOGGERS):
+                found += logged_in(source, str(path.relative_to(ROOT)))
+    return found
 
 
 def logged_in(source: str, name: str) -> Iterator[Logged]:

@@ -10,9 +10,8 @@ PAGE = "docs/tracing.md"
 
 def test_every_line_that_we_log_names_an_action() -> None:
     """Whoever searches logs searches for actions: texts may change."""
-    found = list(logged())
-    assert len(found) > 60
-    assert [one.place for one in found if not one.actions] == []
+    assert len(logged()) > 60
+    assert [one.place for one in logged() if not one.actions] == []
 
 
 def test_the_actions_of_the_docs_are_those_of_the_source() -> None:
