@@ -27,18 +27,24 @@ _MOST = {"error_code": MOST_CODES}
 _OPEN = frozenset({"tenant_id", "plugin_id", "error_code"})
 """Labels whose values tasks and plugins choose: where a metric has too many series, they go."""
 
+MOST_SAID = 100
+_said: set[str] = set()
+
 P = ParamSpec("P")
 
 
 def quiet(method: Callable[P, None]) -> Callable[P, None]:
-    """Counting fails nobody: what goes wrong is logged, and that is all."""
+    """Counting fails nobody: what goes wrong is logged, each kind of it once."""
 
     @wraps(method)
     def counted(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             method(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
-            log.warning("not counted", action="metric_failed", reason=repr(error)[:200])
+            reason = repr(error)[:200]
+            if reason not in _said and len(_said) < MOST_SAID:
+                _said.add(reason)
+                log.warning("not counted", action="metric_failed", reason=reason)
 
     return counted
 

@@ -2,6 +2,7 @@
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from shared import metric_names as names
 from shared.metric_instruments import instruments_of
@@ -106,10 +107,14 @@ def test_open_calls_go_up_and_down() -> None:
 
 def test_counting_fails_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is wrong with a metric is no matter of the run that is counted."""
+    monkeypatch.setattr("shared.metric_instruments._said", set[str]())
     registry = CollectorRegistry()
     due = instruments_of(registry).of(names.DUE)
-    due.add("acme", "one label too many")
-    due.add("acme", amount=-1)
+    with capture_logs() as logs:
+        for _ in range(3):
+            due.add("acme", amount=-1)
+    [line] = logs
+    assert "non-negative" in line["reason"]
     monkeypatch.setattr(due, "_family", None)
     due.add("bravo")
     due.touch("bravo")
