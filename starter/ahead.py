@@ -11,14 +11,14 @@ from temporalio.client import Client
 
 from domain.agenda import Fire
 from domain.fires_ahead import blackout_windows, fires_ahead
-from domain.forecast import ConflictAhead, Forecast, forecast
+from domain.forecast import ConflictAhead, forecast
 from domain.ids import scheduled_run_id
 from domain.task import Task
 from domain.triggers import zone_of
 from starter.present import Present, read_present
 
 MOST_FIRES = 3000
-"""Shown one by one: of more, the first ones; all are counted."""
+"""Looked at: of more, the first ones. Ten times as many take ten seconds where all collide."""
 MOST_BLACKOUTS = 200
 
 
@@ -45,24 +45,28 @@ class BlackoutAhead:
 class Ahead:
     """One tenant from `start` to `end`; `paused`: ids of tasks that do not fire for now.
 
-    `blackouts` reach back to `since`. `fires_total` and `conflicts_total` count those too that are
-    too many to be listed.
+    `until`: the end, or earlier where there are too many fires to look at all of them; what comes
+    after it is not known. `blackouts` reach back to `since`.
     """
 
     start: datetime
     end: datetime
+    until: datetime
     since: datetime
     tasks: dict[str, Task] = field(default_factory=dict)
     paused: set[str] = field(default_factory=set)
     fires: list[FireAhead] = field(default_factory=list)
-    fires_total: int = 0
     conflicts: list[ConflictAhead] = field(default_factory=list)
-    conflicts_total: int = 0
 
     def zone(self, task_id: str) -> str:
         """The zone that a task's times are shown in; UTC for one that is registered no more."""
         task = self.tasks.get(task_id)
         return zone_of(task) if task else "UTC"
+
+    @property
+    def cut(self) -> bool:
+        """Whether there are more fires than were looked at."""
+        return self.until < self.end
 
     def after(self, now: datetime) -> "Ahead":
         """The same without what has come meanwhile."""
@@ -105,12 +109,14 @@ async def look_ahead(
 def _ahead(present: Present, span: timedelta) -> Ahead:
     start = present.now.astimezone(UTC).replace(microsecond=0)
     end = start + span
+    fires = _fires(present, start, end)
+    until = end if len(fires) <= MOST_FIRES else fires[MOST_FIRES - 1].at
     found = forecast(
         present.tasks,
         present.limits,
         present.durations,
         start=start,
-        end=end,
+        end=until,
         namespace_id=present.namespace_id,
         ledgers=present.books,
         propose=False,
@@ -118,22 +124,22 @@ def _ahead(present: Present, span: timedelta) -> Ahead:
     return Ahead(
         start=start,
         end=end,
+        until=until,
         since=start - span,
         tasks={key[1]: spans[-1].task for key, spans in present.tasks.items() if spans},
         paused={key[1] for key in present.tasks if present.paused(key)},
-        fires=_fires(present, found),
-        fires_total=found.fires,
+        fires=[_fire(fire) for fire in fires if fire.at <= until],
         conflicts=found.conflicts,
-        conflicts_total=found.total,
     )
 
 
-def _fires(present: Present, found: Forecast) -> list[FireAhead]:
+def _fires(present: Present, start: datetime, end: datetime) -> list[Fire]:
+    """In order, and one more than are looked at if there are more."""
     streams = [
-        fires_ahead(key, spans, start=found.start, end=found.end, namespace_id=present.namespace_id)
+        fires_ahead(key, spans, start=start, end=end, namespace_id=present.namespace_id)
         for key, spans in present.tasks.items()
     ]
-    return [_fire(fire) for fire in islice(merge(*streams), MOST_FIRES)]
+    return list(islice(merge(*streams), MOST_FIRES + 1))
 
 
 def _fire(fire: Fire) -> FireAhead:

@@ -187,8 +187,8 @@ def _of_ahead(ahead: Ahead) -> list[Sign]:
         signs.append(Sign("tasks", Level.NOTICE, "none is registered", fix))
     else:
         signs.append(Sign("tasks", Level.WELL, f"{tasks:,} registered, none is paused"))
-    if ahead.conflicts_total:
-        detail = f"{ahead.conflicts_total:,} until {ahead.end:%H:%M} UTC"
+    if ahead.conflicts:
+        detail = f"{len(ahead.conflicts):,} until {ahead.until:%H:%M} UTC"
         fix = "see what comes next below; taskflow forecast proposes other times"
         signs.append(Sign("conflicts ahead", Level.NOTICE, detail, fix, "next"))
     return signs

@@ -16,7 +16,7 @@ from domain.simulation import Outcome
 from domain.sla import SlaStatus
 from domain.states import RunState
 from shared.settings import ROOT, Settings
-from starter.ahead import Ahead, FireAhead
+from starter.ahead import MOST_FIRES, Ahead, FireAhead, look_ahead
 from starter.api.console import links
 from starter.api.console.render import static_file
 from starter.api.console.timeline import BUCKETS, LANES, MOST_MARKS, draw
@@ -27,7 +27,7 @@ from starter.health import plugins_of, sign_of_breakers, sign_of_check
 from starter.recent import Recent
 from starter.runs import RunView
 from tests.conftest import task_of
-from tests.console.harness import Stack
+from tests.console.harness import Owner, Stack
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 SPAN = timedelta(hours=6)
@@ -62,7 +62,7 @@ def _behind(*runs: RunView) -> Behind:
 
 def _ahead(*fires: FireAhead, **said: Any) -> Ahead:
     tasks = {"report": task_of(task_id="report"), "tokyo": task_of(_TOKYO, task_id="tokyo")}
-    return Ahead(NOW, NOW + SPAN, NOW - SPAN, tasks, fires=list(fires), **said)
+    return Ahead(NOW, NOW + SPAN, NOW + SPAN, NOW - SPAN, tasks, fires=list(fires), **said)
 
 
 _TOKYO = """
@@ -94,7 +94,7 @@ def test_bars_count_each_run_and_each_fire_once() -> None:
         *(_fire(31).at, "acme", "mutex", "warehouse", ("report", "tokyo"), 20.0, Outcome.WAITS),
         *(_fire(31).run_id, "UTC", None),
     )
-    ahead = _ahead(_fire(31), _fire(32), conflicts=[conflict], conflicts_total=1)
+    ahead = _ahead(_fire(31), _fire(32), conflicts=[conflict])
     picture = draw(_behind(_run(10), _run(11), _run(12, RunState.FAILED)), ahead, NOW, SPAN)
     past, coming = ([bar for bar in picture.bars if (bar.x < 50) is side] for side in (True, False))
     assert [bar.kind for bar in past] == ["success", "failure"]
@@ -130,6 +130,26 @@ def test_the_lanes_are_those_most_worth_a_look_and_too_many_fires_are_a_band() -
     [lane] = draw(_behind(), _ahead(*many), NOW, SPAN).lanes
     assert [rect.kind for rect in lane.rects] == ["fire"]
     assert f"{len(many)} fires" in lane.rects[0].title
+
+
+async def test_of_too_many_fires_the_first_are_looked_at_and_where_they_end_is_drawn(
+    console: Stack, ann: Owner
+) -> None:
+    """A tenant may have thousands in an hour, and a look ahead must not take minutes."""
+    for number in range(3):
+        await ann.register(f"t-{number}", triggers=[{"every": "10s"}])
+    queue = console.door.context.settings.task_queue
+    now = datetime.now(UTC)
+    ahead = await look_ahead(console.client, ann.tenant, SPAN, now, task_queue=queue)
+    for number in range(3):  # nothing of it runs while other tests do
+        await ann.register(f"t-{number}", triggers=[{"cron": "0 2 1 1 *"}])
+    assert len(ahead.fires) == MOST_FIRES
+    assert ahead.cut
+    assert ahead.until == ahead.fires[-1].at < ahead.end
+    picture = draw(_behind(), ahead, now, SPAN)
+    assert 50 < picture.known[1] < 100
+    assert all(bar.x < picture.known[1] for bar in picture.bars)
+    assert draw(_behind(), _ahead(), NOW, SPAN).known == (0, 100)
 
 
 def test_a_tenant_is_told_of_no_other_ones_trouble() -> None:

@@ -68,7 +68,10 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """`zone`: of most tasks, shown beside UTC. `hidden`: how many active tasks have no lane."""
+    """`zone`: of most tasks, shown beside UTC. `hidden`: how many active tasks have no lane.
+
+    `known`: from where to where it is known what was and what comes, in percent.
+    """
 
     now: datetime
     now_x: float
@@ -77,7 +80,7 @@ class Timeline:
     bars: list[Rect]
     lanes: list[Lane]
     hidden: int
-    cut_x: float
+    known: tuple[float, float]
 
 
 def kind_of(run: RunView) -> str:
@@ -103,7 +106,10 @@ def draw(behind: Behind, ahead: Ahead | None, now: datetime, span: timedelta) ->
         bars=_bars(scale, behind, ahead, now),
         lanes=[lanes.lane(task_id) for task_id in chosen],
         hidden=len(lanes.active()) - len(chosen),
-        cut_x=scale.x(behind.complete) if behind.cut else 0.0,
+        known=(
+            scale.x(behind.complete) if behind.cut else 0.0,
+            scale.x(ahead.until) if ahead and ahead.cut else 100.0,
+        ),
     )
 
 
