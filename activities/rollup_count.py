@@ -166,7 +166,9 @@ class Counting:
         # Without a namespace tasks are due as if they had no jitter: by their scheduled times.
         await self._look_back(after)
         agenda = Agenda(after)
-        await asyncio.to_thread(agenda.sync, self._spans)
+        # What came later has no fire then, and its first one takes a search.
+        spans = {key: own for key, own in self._spans.items() if own and own[0].since < until}
+        await asyncio.to_thread(agenda.sync, spans)
         while agenda.position < until:
             before = agenda.position
             fires = await asyncio.to_thread(agenda.take, until, MOST_FIRES)

@@ -6,7 +6,7 @@ large, as several; a count of it that is newer and whole takes the place of the 
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
 
@@ -15,7 +15,7 @@ from pydantic import Field
 from domain.levels import Level
 from domain.packing import pack, unpack
 from domain.payload import Payload
-from domain.rollup_sketch import latencies_of, sketch_of
+from domain.rollup_sketch import add_sketch, sketch_of
 
 MOST_PIECE = 200_000
 """Characters of one piece: what a signal carries."""
@@ -115,7 +115,14 @@ class Counted:
 
     def levels(self) -> dict[str, Level]:
         """How its tasks did."""
-        return {task: level for text in self.packed for task, level in _unpacked(text)}
+        found: defaultdict[str, Level] = defaultdict(Level)
+        self.add_to(found.__getitem__)
+        return dict(found)
+
+    def add_to(self, level_of: Callable[[str], Level]) -> None:
+        """The same, added to the levels of tasks."""
+        for text in self.packed:
+            _add(text, level_of)
 
     def mark(self) -> Mark:
         """Of a day of all tenants. Errors: `ValueError`."""
@@ -247,12 +254,13 @@ def _packed_rows(rows: list[list[object]]) -> list[str]:
     return _packed_rows(rows[:half]) + _packed_rows(rows[half:])
 
 
-def _unpacked(text: str) -> Iterable[tuple[str, Level]]:
+def _add(text: str, level_of: Callable[[str], Level]) -> None:
     """What a later version counted besides is left out; what an earlier one did not is zero."""
     document = json.loads(unpack(text))
     known = [name if name in _COLUMNS else None for name in document["columns"]]
     for task_id, *numbers, sketch in document["rows"]:
-        pairs = zip(known, numbers, strict=True)
-        level = Level(**{name: number for name, number in pairs if name})
-        level.latencies = latencies_of(sketch)
-        yield task_id, level
+        level = level_of(task_id)
+        for name, number in zip(known, numbers, strict=True):
+            if name and number:
+                setattr(level, name, getattr(level, name) + number)
+        add_sketch(level.latencies, sketch)

@@ -37,9 +37,7 @@ def sketch_of(latencies: Latencies) -> list[int]:
     return [number for pair in sorted(counts.items()) for number in pair]
 
 
-def latencies_of(sketch: list[int]) -> Latencies:
-    """`sketch_of` backwards."""
-    found = Latencies()
+def add_sketch(latencies: Latencies, sketch: list[int]) -> None:
+    """`sketch_of` backwards, added to others."""
     for bucket, count in zip(sketch[::2], sketch[1::2], strict=True):
-        found.put(latency_of(bucket), count)
-    return found
+        latencies.put(latency_of(bucket), count)

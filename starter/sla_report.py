@@ -3,8 +3,9 @@
 What roll-ups say of a tenant's day is not counted again: no run and no fire is in both.
 """
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -108,7 +109,8 @@ async def make_report(
             await counting.count(after, last)
     for key, level in counting.levels.items():
         report.levels[key].merge(level)
-    if lost := counting.lost.total() + _merge(report, known):
+    # In a thread: a month of thousands of tasks takes seconds, and an API has others to answer.
+    if lost := counting.lost.total() + await asyncio.to_thread(_merge, report, known):
         report.warnings.append(
             f"{lost:,} fires have neither a run nor a record, and count as missed: "
             "`taskflow doctor` tells whether the watch looks"
@@ -257,8 +259,7 @@ def _merge(report: SlaReport, known: _Known) -> int:
         lost += counted.lost
         if counted.since:
             in_part.append(f"{day} of {tenant_id}")
-        for task_id, level in counted.levels().items():
-            report.levels[tenant_id, task_id].merge(level)
+        counted.add_to(_levels_of(report, tenant_id))
     if in_part:
         report.warnings.append(
             f"Temporal had forgotten a part when they were rolled up: {_shortened(in_part)}"
@@ -269,6 +270,10 @@ def _merge(report: SlaReport, known: _Known) -> int:
             "they are counted by what they were then"
         )
     return lost
+
+
+def _levels_of(report: SlaReport, tenant_id: str) -> Callable[[str], Level]:
+    return lambda task_id: report.levels[tenant_id, task_id]
 
 
 def _shortened(names: list[str]) -> str:

@@ -25,7 +25,7 @@ from domain.rollup import (
     pieces_of,
     whole_days,
 )
-from domain.rollup_sketch import ERROR, bucket_of, latencies_of, latency_of, sketch_of
+from domain.rollup_sketch import ERROR, add_sketch, bucket_of, latency_of, sketch_of
 
 DAY = date(2026, 11, 22)
 AT = datetime(2026, 11, 23, tzinfo=UTC)
@@ -48,7 +48,7 @@ def test_merged_sketches_lose_nothing_more(parts: list[list[int]]) -> None:
         for milliseconds in part:
             one.add(timedelta(milliseconds=milliseconds))
             exact.add(timedelta(milliseconds=milliseconds))
-        merged.merge(latencies_of(sketch_of(one)))
+        add_sketch(merged, sketch_of(one))
     for share in (0.01, 0.5, 0.99, 1.0):
         read, wanted = merged.percentile(share), exact.percentile(share)
         assert read is not None
@@ -74,7 +74,9 @@ def test_a_day_comes_back_as_it_was() -> None:
     assert (counted.counted_at, counted.unfinished, counted.lost) == (AT, 3, 2)
     back = counted.levels()
     for task_id, level in levels.items():
-        level.latencies = latencies_of(sketch_of(level.latencies))
+        read = Latencies()
+        add_sketch(read, sketch_of(level.latencies))
+        level.latencies = read
         assert back[task_id] == level
 
 
