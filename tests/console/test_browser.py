@@ -147,6 +147,28 @@ async def test_pages_work_without_scripts_and_who_may_only_look_has_no_buttons(
     await expect(window.page.get_by_role("button")).to_have_text("Sign out")
 
 
+async def test_a_link_from_another_site_opens_its_page_for_who_is_signed_in(
+    ann: Owner, opens: Opens
+) -> None:
+    """Such as that of an alert."""
+    await ann.register()
+    window = await opens(java_script_enabled=False)
+    await window.page.context.add_cookies(
+        [
+            {
+                "name": TOKEN,
+                "value": ann.token,
+                "url": f"{window.url}/console",
+                "httpOnly": True,
+                "sameSite": "Strict",
+            }
+        ]
+    )
+    await window.page.set_content(f'<a href="{window.url}/console/tasks/report">runbook</a>')
+    await window.page.get_by_role("link").click()
+    await expect(window.page.locator("h1")).to_contain_text("report")
+
+
 async def test_hostile_text_is_shown_and_never_run(
     console: Stack, ann: Owner, opens: Opens
 ) -> None:

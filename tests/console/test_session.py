@@ -32,6 +32,18 @@ async def test_who_is_not_signed_in_gets_the_form_and_comes_back(
         assert await visits.told(signed) == "Signed in."
 
 
+async def test_who_follows_a_link_of_another_site_stays_signed_in(
+    console: Stack, ann: Owner
+) -> None:
+    """Browsers keep the cookies back at first: the page goes on by itself, and sets no others."""
+    async with visitor(console) as visits:
+        elsewhere = {"Sec-Fetch-Site": "cross-site"}
+        answer = await visits.http.get("/console/tasks?state=paused", headers=elsewhere)
+        assert 'content="0; url=/console/tasks?state=paused"' in answer.text
+        assert "set-cookie" not in answer.headers
+        assert (await visits.get("/tasks")).status_code == 401
+
+
 @pytest.mark.parametrize(("base", "secure"), [(HERE, False), ("https://127.0.0.1", True)])
 async def test_the_token_is_kept_where_no_script_and_no_other_site_gets_it(
     console: Stack, ann: Owner, base: str, secure: bool

@@ -18,6 +18,8 @@ def error_page(request: Request, refusal: HttpRefusal) -> HTMLResponse:
     if refusal.status == HTTPStatus.UNAUTHORIZED:
         asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         path = own_path(asked) if request.method == "GET" else PREFIX
+        if _came_from_elsewhere(request):
+            return page(request, "again.html", {"next_path": path}, keep=False)
         missing = refusal.code == "CREDENTIALS_MISSING"
         return sign_in_page(request, "" if missing else refusal.detail, next_path=path, status=401)
     names = {
@@ -37,6 +39,14 @@ def error_page(request: Request, refusal: HttpRefusal) -> HTMLResponse:
         visit=visit_of(request),
         headers=headers,
     )
+
+
+def _came_from_elsewhere(request: Request) -> bool:
+    """Whether somebody followed a link of another site, such as an alert's.
+
+    Browsers keep SameSite=Strict cookies back then; when the page itself goes on, they send them.
+    """
+    return request.method == "GET" and request.headers.get("sec-fetch-site") == "cross-site"
 
 
 def sign_in_page(request: Request, said: str, *, next_path: str, status: int) -> HTMLResponse:

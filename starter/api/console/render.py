@@ -99,8 +99,9 @@ def page(
     visit: Visit | None = None,
     session: Session | None = None,
     headers: Mapping[str, str] | None = None,
+    keep: bool = True,
 ) -> HTMLResponse:
-    """A page; `visit` None: of nobody who is signed in."""
+    """A page; `visit` None: of nobody who is signed in. `keep`: whether its cookies are set."""
     session = session or (visit.session if visit else Session.of(request))
     html = (
         _templates()
@@ -119,6 +120,7 @@ def page(
         )
     )
     response = HTMLResponse(html, status, {**HEADERS, **(headers or {})})
-    session.keep(response)
-    session.forget_told(response)
+    if keep:
+        session.keep(response)
+        session.forget_told(response)
     return response
