@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import structlog
 from structlog.typing import Processor
 from temporalio import activity, workflow
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, Runtime, TelemetryConfig
 
 from shared.run_lines import complete_run_line, without_unknown
 from shared.settings import Settings
@@ -75,6 +76,17 @@ def configure(settings: Settings, *, quiet: bool = False) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def forward_core() -> None:
+    """Have what Temporal's core says, of lost connections mostly, be lines as all others are.
+
+    Of clients that are made with no runtime of their own, from now on.
+    """
+    forwarding = LogForwardingConfig(logging.getLogger("temporalio.core"))
+    told = LoggingConfig(filter=LoggingConfig.default.filter, forwarding=forwarding)
+    runtime = Runtime(telemetry=TelemetryConfig(logging=told))
+    Runtime.set_default(runtime, error_if_already_set=False)
 
 
 def _as_json(value: object) -> str:

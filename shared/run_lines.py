@@ -18,6 +18,8 @@ from domain.trace import trace_id
 
 _CONTEXTS = ("temporal_workflow", "temporal_activity")
 """What Temporal's own loggers add: where a line was written."""
+_REPEATED = ("__temporal_error_identifier", "temporal_log")
+"""And what says nothing more."""
 
 
 def complete_run_line(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -25,7 +27,8 @@ def complete_run_line(_logger: Any, _method: str, event: EventDict) -> EventDict
     said: dict[str, Any] = {}
     for name in _CONTEXTS:
         said |= event.pop(name, None) or {}
-    event.pop("__temporal_error_identifier", None)
+    for name in _REPEATED:
+        event.pop(name, None)
     if said.get("workflow_type") == TASK_RUN:
         event.setdefault("run_id", said["workflow_id"])
     run_id = event.get("run_id")

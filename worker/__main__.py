@@ -15,6 +15,7 @@ def main() -> int:
     """Exit code 0 after a signal, 1 when the worker cannot run as it is configured."""
     settings = get_settings()
     log.configure(settings)
+    log.forward_core()
     tracing.configure("taskflow-worker")
     try:
         asyncio.run(run_worker(settings))

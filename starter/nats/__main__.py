@@ -27,6 +27,7 @@ def main() -> int:
         from starter.nats.running import run
 
         log.configure(settings)
+        log.forward_core()
         tracing.configure("taskflow-nats")
         port = options.metrics_port or settings.metrics_port
         run(settings, create_stream=options.create_stream, metrics_port=port)

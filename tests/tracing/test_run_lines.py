@@ -70,6 +70,7 @@ def test_a_line_about_another_run_than_the_one_that_wrote_it_has_no_trace() -> N
 def test_a_line_about_no_run_is_left_as_it_is() -> None:
     """Of the API it has the trace of its request; ids of something else are no runs."""
     assert line(action="watch_tick") == {"action": "watch_tick"}
+    assert line(event="retried", temporal_log=object()) == {"event": "retried"}
     assert line(run_id="work-order/x") == {"run_id": "work-order/x"}
     assert line(request_trace_id="7") == {"trace_id": "7"}
     assert line(request_trace_id="7", run_id=RUN_ID)["request_trace_id"] == "7"
