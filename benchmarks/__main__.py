@@ -1,4 +1,6 @@
-"""`python -m benchmarks [--runs N] [--rounds N] [--json]`.
+"""`python -m benchmarks [--only KIND,KIND] [--runs N] [--rounds N] [--json]`.
+
+`--only` leaves out the kinds of run that it does not name; what all are compared with always runs.
 
 Exit codes: 0 measured, whatever the figures; 1 when something could not be started, a run failed or
 was not executed exactly once; 2 for bad arguments. `--json` prints one document:
@@ -19,7 +21,7 @@ from temporalio.service import RPCError
 from benchmarks.machine import Machine, this_machine
 from benchmarks.report import show
 from benchmarks.rounds import take_turns
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import SCENARIOS, Scenario
 from benchmarks.stack import bench_stack
 from benchmarks.summary import Summary, summarise
 from shared.errors import TaskflowError
@@ -33,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and give back the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        summaries, machine = asyncio.run(_measure(options.runs, options.rounds))
+        summaries, machine = asyncio.run(_measure(options.only, options.runs, options.rounds))
     except (TaskflowError, RPCError, WorkflowFailureError) as error:
         sys.stderr.write(f"benchmarks: {error}\n")
         return 1
@@ -50,20 +52,25 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-async def _measure(runs: int, rounds: int) -> tuple[list[Summary], Machine]:
+async def _measure(
+    scenarios: tuple[Scenario, ...], runs: int, rounds: int
+) -> tuple[list[Summary], Machine]:
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("starting", total=runs * (rounds + 1) * len(SCENARIOS))
+        bar = progress.add_task("starting", total=runs * (rounds + 1) * len(scenarios))
         async with bench_stack() as bench:
             progress.update(bar, description="measuring")
             turns = await take_turns(
-                bench, SCENARIOS, runs=runs, rounds=rounds, advance=lambda: progress.advance(bar)
+                bench, scenarios, runs=runs, rounds=rounds, advance=lambda: progress.advance(bar)
             )
-            return summarise(turns, SCENARIOS, runs), await this_machine(bench.client)
+            return summarise(turns, scenarios, runs), await this_machine(bench.client)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Our runs against bare Temporal workflows."
+    )
+    parser.add_argument(
+        "--only", type=_named, default=SCENARIOS, metavar="KIND,...", help=f"of {_names()}"
     )
     parser.add_argument("--runs", type=_count, default=RUNS, help="runs of each kind per round")
     parser.add_argument(
@@ -71,6 +78,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     return parser
+
+
+def _named(text: str) -> tuple[Scenario, ...]:
+    """The scenarios of these names, behind the first of all, in their order."""
+    names = set(text.split(","))
+    if unknown := names - {scenario.name for scenario in SCENARIOS}:
+        raise argparse.ArgumentTypeError(f"there is no {', '.join(sorted(unknown))}: {_names()}")
+    base, *others = SCENARIOS
+    return base, *(scenario for scenario in others if scenario.name in names)
+
+
+def _names() -> str:
+    return ", ".join(scenario.name for scenario in SCENARIOS)
 
 
 def _count(text: str) -> int:

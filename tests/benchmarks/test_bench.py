@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.__main__ import main
 from shared.settings import ROOT
 
 RUNS = 6
@@ -81,3 +82,11 @@ def test_the_machine_is_named(document: dict[str, Any]) -> None:
     machine = document["machine"]
     assert machine["cores"] >= 1
     assert all(machine[name] for name in ("cpu", "server", "sdk", "python"))
+
+
+def test_a_kind_that_there_is_not_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--only` says which kinds there are, before anything is started."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--only", "plain,plane"])
+    assert ended.value.code == 2
+    assert "there is no plane: bare, bare_unsandboxed, plain, governed" in capsys.readouterr().err
