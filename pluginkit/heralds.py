@@ -32,21 +32,31 @@ UNTOLD = failure(
 
 
 class Herald:
-    """Speaks for one piece of work. `cancel` is called when nobody wants it any more."""
+    """Speaks for one piece of work. `cancel` is called when nobody wants it any more.
+
+    Without `beats` it tells the end alone, and does not hear before that nobody wants the work.
+    """
 
     def __init__(
-        self, work: Work, reporter: Reporter, cancel: Callable[[], Awaitable[None]]
+        self,
+        work: Work,
+        reporter: Reporter,
+        cancel: Callable[[], Awaitable[None]],
+        *,
+        beats: bool = True,
     ) -> None:
         self._work = work
         self._reporter = reporter
         self._cancel = cancel
+        self._beats = beats
         self._sequence = Sequence()
         self._sent_at = -math.inf
 
     async def tell(self) -> None:
         """Until the end is told, or nobody wants to know it."""
-        await self._beat()
-        answer = self._work.ended.result()
+        if self._beats:
+            await self._beat()
+        answer = await asyncio.shield(self._work.ended)
         if self._work.stopped is Stopped.SUPERSEDED:
             return
         for pause in _pauses():

@@ -12,7 +12,9 @@ the plugin's result. The delivery is under way until the work has ended:
 | `stale` | a higher fence was seen, or the scheduler says that the attempt is over | none |
 | `stopped` | the sandbox ends; a restart does not go on with it | none |
 
-With the knob `cancel` on `unsupported` a `cancel_requested` changes nothing either.
+With the knob `cancel` on `unsupported` a `cancel_requested` changes nothing either. With `reports`
+on `end` nothing is reported on the way, not even that it is still at work: thousands of pieces may
+then be under way at once, if their tasks bear the silence (`heartbeat_timeout`).
 """
 
 import asyncio
@@ -76,7 +78,8 @@ class AcceptedWork:
         work = Work(call, Memory())
         piece = _Piece(entry, outcome, knobs, call, work)
         self._works.add(work)
-        telling = asyncio.create_task(Herald(work, self._reporter, unwanted).tell())
+        herald = Herald(work, self._reporter, unwanted, beats=knobs.reports == "progress")
+        telling = asyncio.create_task(herald.tell())
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
         doing = asyncio.create_task(self._do(piece, telling))
@@ -113,6 +116,8 @@ class AcceptedWork:
         """Work as long as was told; whether it came to the end."""
         memory = piece.entry.memory
         whole = left = piece.outcome.seconds or 0.0
+        if piece.knobs.reports == "end":
+            return not memory.cancelled and await self._sleepers.sleep(whole, memory)
         while left > 0:
             await piece.call.progress({"done": round(1 - left / whole, 3)})
             step = min(left, _SECOND_BETWEEN_REPORTS)

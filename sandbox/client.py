@@ -171,6 +171,7 @@ class SandboxClient:
         script: Sequence[str] = ("ok",),
         result: JsonValue = None,
         cancel: Literal["supported", "unsupported"] = "supported",
+        reports: Literal["progress", "end"] = "progress",
     ) -> None:
         """Set all knobs of a plugin: `latency` in seconds, `script` as in `sandbox.knobs`."""
         knobs: dict[str, JsonValue] = {
@@ -178,6 +179,7 @@ class SandboxClient:
             "script": list(script),
             "result": result,
             "cancel": cancel,
+            "reports": reports,
         }
         await self._call("PUT", f"/control/plugins/{plugin_id}", json=knobs)
 

@@ -2,8 +2,8 @@
 
 Control routes answer JSON; every refusal is problem+json.
 
-- `PUT /control/plugins/{plugin_id}` with `{latency, script, result, cancel}` -> 200 the knobs as
-  set (what is left out goes back to its default)
+- `PUT /control/plugins/{plugin_id}` with `{latency, script, result, cancel, reports}` -> 200 the
+  knobs as set (what is left out goes back to its default)
 - `GET /control/plugins` -> `{"plugins": {plugin_id: knobs}}`
 - `DELETE /control/plugins/{plugin_id}` -> 204, also when there was nothing
 - `GET /control/deliveries?plugin_id=&task_id=&key=` -> `{"deliveries": [...]}`, by arrival: who

@@ -143,7 +143,8 @@ class Knobs(BaseModel):
 
     `latency`: seconds between the arrival of a delivery and its outcome. `script`: see the
     module. `result`: any JSON value, given back on success. `cancel`: whether executions can be
-    cancelled, see `sandbox.cancellation`.
+    cancelled, see `sandbox.cancellation`. `reports`: whether work that was accepted tells of its
+    progress, or of its end alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -152,6 +153,7 @@ class Knobs(BaseModel):
     script: tuple[Word, ...] = Field(default=("ok",), min_length=1, max_length=1000)
     result: JsonValue = None
     cancel: Literal["supported", "unsupported"] = "supported"
+    reports: Literal["progress", "end"] = "progress"
 
     @field_validator("script")
     @classmethod
@@ -190,7 +192,7 @@ PluginId = Annotated[str, StringConstraints(pattern=rf"^{PLUGIN_ID.pattern}$")]
 
 
 class SandboxConfig(BaseModel):
-    """The file of `--config`: `{plugins: {plugin_id: {latency, script, result, cancel}}}`."""
+    """The file of `--config`: `{plugins: {plugin_id: knobs}}`, each as in `Knobs`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -99,6 +99,20 @@ async def test_accepted_work_reports_how_far_it_is_and_then_its_result(pair: Pai
     assert second.outcome == "ok"
 
 
+async def test_work_may_report_its_end_alone(pair: Pair) -> None:
+    """Nothing is told on the way, and it can still be cancelled."""
+    await pair.control.configure("quiet", script=["accept:1.25"], reports="end")
+    key, other = new_key(), new_key()
+    for each in (key, other):
+        assert (await pair.caller.call(each, plugin_id="quiet")).status_code == 202
+    assert (await pair.caller.cancel(other, plugin_id="quiet")).status_code == 202
+    assert (await pair.scheduler.end_of(other))["error_code"] == "CANCELLED"
+    await pair.scheduler.end_of(key)
+    assert [report["status"] for report in pair.scheduler.of(key)] == ["SUCCESS"]
+    assert [report["status"] for report in pair.scheduler.of(other)] == ["FAILED"]
+    assert (await pair.ended(other)).effect is None
+
+
 async def test_a_cancellation_ends_accepted_work(pair: Pair) -> None:
     """It stops before its time, reports that it was cancelled, and never has an effect."""
     key = await pair.accepted("accept:60")

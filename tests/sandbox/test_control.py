@@ -14,8 +14,9 @@ async def test_knobs_can_be_read_back_and_removed(
     """PUT replaces all knobs of a plugin, DELETE takes them away, GET shows them."""
     await sandbox.configure("a", latency=1.5, script=["429:2", "ok"], result=[1])
     await sandbox.configure("b", script=["hang"])
-    await sandbox.configure("b", cancel="unsupported")
-    can, cannot = {"cancel": "supported"}, {"cancel": "unsupported"}
+    await sandbox.configure("b", cancel="unsupported", reports="end")
+    can = {"cancel": "supported", "reports": "progress"}
+    cannot = {"cancel": "unsupported", "reports": "end"}
     shown = (await http.get("/control/plugins")).json()
     assert shown == {
         "plugins": {
