@@ -1,5 +1,6 @@
 """The run's side of admission: asking its tenant's governor, and giving back."""
 
+import time
 from collections.abc import Callable
 
 import structlog
@@ -41,8 +42,10 @@ class AdmissionActivities:
     async def ask_governor(self, request: AskInput) -> Answer:
         """One question; an answer always comes, if only that nobody can decide."""
         degraded = self._degraded_of(request.tenant_id)
+        began = time.perf_counter()
         try:
             answer = await self._governors.ask(request.tenant_id, request.request)
+            self._metrics.waited(time.perf_counter() - began)
         except GovernorUnavailable as error:
             log.warning(
                 "nobody decides",

@@ -164,6 +164,9 @@ ADMISSION_DEGRADED = _counter(
     "Times that nobody could decide, by what came of it",
     "mode",
 )
+ADMISSION_SECONDS = _histogram(
+    "task_admission_seconds", "How long a run waited for its governor's answer", REQUEST
+)
 QUEUE_DEPTH = _gauge(
     "task_admission_queue_depth", "runs", "Runs that wait for their governor", "tenant_id"
 )

@@ -154,6 +154,7 @@ class AdmissionMetrics(_Metrics):
         names.ADMISSION_CONTENDED,
         names.ADMISSION_REFUSED,
         names.ADMISSION_DEGRADED,
+        names.ADMISSION_SECONDS,
     )
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
@@ -170,6 +171,10 @@ class AdmissionMetrics(_Metrics):
             self._of(names.ADMISSION_CONTENDED).add()
         if answer.kind == "refused":
             self._of(names.ADMISSION_REFUSED).add(answer.code or "")
+
+    def waited(self, seconds: float) -> None:
+        """An answer of a governor took so long."""
+        self._of(names.ADMISSION_SECONDS).observe(seconds)
 
     def degraded(self, mode: Degraded) -> None:
         """Count a governor or capacity service that did not answer."""

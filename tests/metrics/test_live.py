@@ -145,6 +145,7 @@ def test_runs_are_counted_by_how_they_ended(live: Live) -> None:
     assert page.value(names.RUN_SECONDS, "_count", plugin_id="broken") == 2
     assert page.value(names.TRIGGER_LATENCY, "_count", **TENANT) == 3
     assert page.value(names.ADMISSION_ATTEMPTS) == 1
+    assert page.value(names.ADMISSION_SECONDS, "_count") == 1
     assert page.value(names.OPEN_CALLS) == 0
     assert page.value(names.BREACHES, kind="FAILED", **TENANT) == 2
     assert page.value(names.WORKER_INFO) == 1
