@@ -94,10 +94,12 @@ async def test_the_list_of_tasks_is_filtered_and_has_pages(ann: Owner, visits: V
         await ann.register(f"t-{number}", plugin_id=f"p{number % 2}")
 
     async def listed() -> bool:
-        await visits.get("/tasks", limit=3)
-        return visits.page.count('<th scope="row">') == 3 and 'rel="next"' in visits.page
+        await visits.get("/tasks")
+        return visits.page.count('<th scope="row">') == 5
 
     await eventually_async(listed, within=20)
+    await visits.get("/tasks", limit=3)
+    assert visits.page.count('<th scope="row">') == 3
     href = visits.page.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
     visits.page = (await visits.http.get(href)).text
     assert visits.page.count('<th scope="row">') == 2
