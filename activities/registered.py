@@ -9,14 +9,14 @@ import structlog
 from temporalio.client import Client, Schedule, WorkflowExecution
 
 from domain.agenda import Key, Span, Spans
-from domain.attributes import REGISTRY, VERSION_MEMO
+from domain.attributes import VERSION_MEMO
 from domain.compiled import Horizon
 from domain.ids import parse_registry_id, registry_id
 from domain.limits import TenantLimits, skips_in_temporal
 from domain.registry import LIMITS_SHARD, Entry, Snapshot, shard_of, unpack_task
 from domain.task import Task
 from shared.calls import at_once
-from shared.registry import read_shard, watch_queue
+from shared.registry import open_registries, read_shard, watch_queue
 from shared.schedules import (
     Circumstances,
     digest_of,
@@ -27,8 +27,6 @@ from shared.schedules import (
 )
 
 log = structlog.get_logger(__name__)
-
-_OPEN_REGISTRIES = f"WorkflowType = '{REGISTRY}' AND ExecutionStatus = 'Running'"
 
 
 @dataclass(frozen=True)
@@ -100,9 +98,7 @@ class Registered:
 
     def __init__(self, client: Client, task_queue: str, tenant_id: str | None = None) -> None:
         self._client = client
-        self._query = _OPEN_REGISTRIES
-        if tenant_id is not None:
-            self._query += f" AND WorkflowId STARTS_WITH '{registry_id(tenant_id, 0)[:-1]}'"
+        self._query = open_registries(tenant_id)
         self._task_queue = task_queue
         self._watch_queue = watch_queue(task_queue)
         self._shards: dict[str, _Shard] = {}

@@ -101,18 +101,22 @@ def _time_checks(task: Task, said: Set[str]) -> Iterator[Problem]:
 
 def _spread_checks(task: Task) -> Iterator[Problem]:
     """Stagger moves a fire, jitter moves it on: never past the next one."""
-    for name in ("stagger", "jitter"):
+    for name in ("stagger", "spread", "jitter"):
         if getattr(task, name) % timedelta(seconds=1):
             yield Problem((name,), "must be whole seconds")
-    if not task.stagger:
+    shift = task.stagger + task.spread
+    if not shift:
         return
-    if task.stagger > LONGEST_SHIFT:
-        yield Problem(("stagger",), f"must be at most {LONGEST_SHIFT.days} days")
+    name = "stagger" if task.stagger else "spread"
+    if shift > LONGEST_SHIFT:
+        yield Problem((name,), f"must be at most {LONGEST_SHIFT.days} days")
+    if any(isinstance(one, IntervalTrigger) and not one.every for one in task.triggers):
+        return  # it has no times, and is refused for that
     times = islice(task_times(task, after=_SAMPLE_START, until=_SAMPLE_END), _SAMPLE)
     gap = min((later - at for at, later in pairwise(times)), default=None)
-    if gap is not None and task.stagger > gap:
+    if gap is not None and shift > gap:
         message = f"the task fires {gap} apart: a longer window would move fires past the next"
-        yield Problem(("stagger",), message)
+        yield Problem((name,), message)
 
 
 def limit_checks(task: Task, limits: TenantLimits) -> Iterator[Problem]:

@@ -1,9 +1,9 @@
 """When the run of a nominal time is due: stagger and jitter, known in advance.
 
 Three times belong to a fire. The *nominal time* is what the trigger says. The *scheduled time* is
-the nominal time plus the task's stagger: it is what the schedule's calendars say, what Temporal
-appends to the run's id, and what it hands to the run. The *trigger time* adds the jitter of this
-fire: then Temporal starts the run.
+the nominal time plus the task's stagger and spread: it is what the schedule's calendars say, what
+Temporal appends to the run's id, and what it hands to the run. The *trigger time* adds the jitter
+of this fire: then Temporal starts the run.
 """
 
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ class Due:
 
 
 def stagger_of(task: Task) -> timedelta:
-    """By how much all fires of the task come later than their nominal times."""
-    return stagger_offset(task.tenant_id, task.task_id, task.stagger)
+    """By how much all fires of the task come later than their nominal times: with its spread."""
+    return stagger_offset(task.tenant_id, task.task_id, task.stagger) + task.spread
 
 
 def due_times(

@@ -9,7 +9,7 @@ from domain.problems import Path, Problem
 from domain.task import EventTrigger, Task
 
 LEAST_DEBOUNCE, MOST_DEBOUNCE = timedelta(seconds=1), timedelta(hours=24)
-_OF_CLOCKS = ("stagger", "jitter", "catchup")
+_OF_CLOCKS = ("stagger", "spread", "jitter", "catchup")
 
 
 def event_checks(task: Task, said: Set[str]) -> Iterator[Problem]:

@@ -23,6 +23,7 @@ class Limits(Model):
 
     min_interval: Duration
     max_tasks_per_file: Annotated[int, Field(ge=1)]
+    max_fires_per_minute: Annotated[int, Field(ge=1)] = 600
 
 
 def _known_flags(flags: dict[str, bool]) -> dict[str, bool]:
@@ -38,6 +39,7 @@ class TenantPolicy(Model):
     flags: Annotated[dict[str, bool], AfterValidator(_known_flags)] = Field(default_factory=dict)
     defaults: SerializeAsAny[TaskDefaults] = TaskDefaults()  # type: ignore[valid-type]
     min_interval: Duration | None = None
+    max_fires_per_minute: Annotated[int, Field(ge=1)] | None = None
     admission: AdmissionPolicy | None = None
 
 
@@ -61,6 +63,12 @@ class Policy(Model):
         tenant = self.tenants.get(tenant_id)
         own = tenant.min_interval if tenant else None
         return own if own is not None else self.limits.min_interval
+
+    def most_fires_of(self, tenant_id: str) -> int:
+        """How many fires of the tenant may share a minute."""
+        tenant = self.tenants.get(tenant_id)
+        own = tenant.max_fires_per_minute if tenant else None
+        return self.limits.max_fires_per_minute if own is None else own
 
     def degraded_of(self, tenant_id: str) -> Degraded:
         """What the tenant's runs do while nobody can decide whether they may go."""

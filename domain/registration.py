@@ -21,6 +21,8 @@ class Registration:
 
     tasks: tuple[Task, ...]
     tenants: dict[str, Tenant] = field(default_factory=dict)
+    most_fires: dict[str, int] = field(default_factory=dict)
+    """How many fires of a tenant may share a minute."""
 
     def tenant_ids(self) -> list[str]:
         """Every tenant that the file names, declared or not."""
@@ -65,7 +67,8 @@ def read_registration(
     ]
     if problems:
         raise InvalidInput(document.placed(problems))
-    return Registration(tuple(tasks), tenants)
+    names = tenants.keys() | {task.tenant_id for task in tasks}
+    return Registration(tuple(tasks), tenants, {name: policy.most_fires_of(name) for name in names})
 
 
 def _read_tenants(raws: list[Any], problems: list[Problem]) -> dict[str, Tenant]:

@@ -39,7 +39,10 @@ class Stretch(Payload):
 
 
 class Entry(Payload):
-    """A task that should exist: `task` packed, and the stretches in which it was to fire."""
+    """A task that should exist: `task` packed, and the stretches in which it was to fire.
+
+    `load`: the most fires that it has in one minute.
+    """
 
     task: str
     weight: float
@@ -48,6 +51,7 @@ class Entry(Payload):
     changed_at: datetime
     paused: bool = False
     note: str = ""
+    load: int = 1
     stretches: list[Stretch] = Field(default_factory=list)
 
     @property
@@ -66,6 +70,7 @@ class PutTask(Payload):
     task_queue: str
     paused: bool = False
     note: str = ""
+    load: int = 1
 
 
 class Put(Payload):
@@ -122,6 +127,11 @@ class Shard:
         self._left_out = set(snapshot.left_out)
         self.limits = snapshot.limits
         self._size = sum(entry.size for entry in self._entries.values())
+
+    @property
+    def load(self) -> int:
+        """The most fires that its tasks can have in one minute, should all of them meet."""
+        return sum(entry.load for entry in self._entries.values())
 
     def snapshot(self) -> Snapshot:
         """Everything, for the watch and for the next run of the registry."""
@@ -211,6 +221,7 @@ def _entry(wanted: PutTask, old: Entry | None, at: datetime) -> Entry:
         changed_at=at,
         paused=paused,
         note=note,
+        load=wanted.load,
         stretches=past if paused else [*past, Stretch(since=at)],
     )
 

@@ -211,6 +211,8 @@ class TaskIdentity(Model):
     description: Annotated[str, StringConstraints(max_length=400)] = ""
     triggers: Annotated[list[Trigger], Field(min_length=1, max_length=50)]
     params: Params = {}
+    spread: Duration = Field(default="0s", validate_default=True)
+    """By how much all fires come later because too many of the tenant's share a minute."""
 
 
 class Task(TaskPolicy, TaskIdentity):  # the last base's fields come first: ids before policy

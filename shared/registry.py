@@ -12,6 +12,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.service import RPCError
 
 from domain.attributes import REGISTRY
+from domain.crowd import most_at_once
 from domain.ids import registry_id
 from domain.registry import (
     Put,
@@ -35,6 +36,14 @@ def watch_queue(task_queue: str) -> str:
     return f"{task_queue}-watch"
 
 
+def open_registries(tenant_id: str | None = None) -> str:
+    """The query of Temporal's list for all registries, or for those of one tenant."""
+    query = f"WorkflowType = '{REGISTRY}' AND ExecutionStatus = 'Running'"
+    if tenant_id is not None:
+        query += f" AND WorkflowId STARTS_WITH '{registry_id(tenant_id, 0)[:-1]}'"
+    return query
+
+
 def put_of(
     task: Task,
     *,
@@ -53,6 +62,7 @@ def put_of(
         task_queue=task_queue,
         paused=paused,
         note=note,
+        load=most_at_once(task, datetime.now(UTC).date()),
     )
 
 

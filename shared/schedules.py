@@ -155,7 +155,8 @@ def _keywords(values: dict[str, str]) -> TypedSearchAttributes:
 def digest_of(task: Task, weight: float, circumstances: Circumstances) -> str:
     """What a schedule is made of, `<32 hex digits>/<stagger window in s>/<mended until>`.
 
-    A list tells by the window what moved the intervals, and by the day, empty where no clock
+    The window is `<window>+<spread in s>` for a task with a spread. A list tells by it what moved
+    the intervals, and by the day, empty where no clock
     changes, whether it is time to mend more of them. `/limited` follows for a tenant whose runs all
     ask for admission: that changes without the task.
     """
@@ -166,7 +167,9 @@ def digest_of(task: Task, weight: float, circumstances: Circumstances) -> str:
     text = json.dumps(whole, sort_keys=True, ensure_ascii=False)
     digest = blake2b(text.encode(), digest_size=16).hexdigest()
     until = exact_until(task, circumstances.now)
-    window = task.stagger // timedelta(seconds=1)
+    window = str(task.stagger // timedelta(seconds=1))
+    if task.spread:
+        window += f"+{task.spread // timedelta(seconds=1)}"
     limited = "/limited" if task.tenant_id in circumstances.limited else ""
     return f"{digest}/{window}/{until.date().isoformat() if until else ''}{limited}"
 
@@ -314,7 +317,9 @@ def _said_in(comment: str, zone: str) -> dict[str, Any]:
 
 def _listed_shift(entry: ScheduleListDescription) -> timedelta:
     _, _, rest = (entry.typed_search_attributes.get(SPEC_DIGEST) or "").partition("/")
-    window, key = rest.partition("/")[0], parse_schedule_id(entry.id)
+    window, _, spread = rest.partition("/")[0].partition("+")
+    key = parse_schedule_id(entry.id)
     if not window.isdigit() or key is None:
         return timedelta(0)
-    return stagger_offset(*key, timedelta(seconds=int(window)))
+    shift = stagger_offset(*key, timedelta(seconds=int(window)))
+    return shift + timedelta(seconds=int(spread or 0))

@@ -21,7 +21,7 @@ from domain.ids import parse_registry_id, registry_id
 from domain.limits import TenantLimits
 from domain.registry import LIMITS_SHARD, Configure, Shard, Snapshot
 from shared.calls import is_missing
-from shared.registry import watch_queue
+from shared.registry import open_registries, watch_queue
 
 CONFIGURE = "configure"
 """The signal of a registry; pinned."""
@@ -77,8 +77,7 @@ async def read_limits(client: Client, tenant_id: str) -> TenantLimits | None:
 async def all_limits(client: Client) -> dict[str, TenantLimits]:
     """The limits of every tenant that has some, as Temporal's list has them. Errors: `RPCError`."""
     found: dict[str, TenantLimits] = {}
-    query = f"WorkflowType = '{REGISTRY}' AND ExecutionStatus = 'Running'"
-    async for registry in client.list_workflows(query, page_size=1000):
+    async for registry in client.list_workflows(open_registries(), page_size=1000):
         parsed = parse_registry_id(registry.id)
         if parsed and parsed[1] == LIMITS_SHARD and (limits := await limits_in(registry)):
             found[parsed[0]] = limits

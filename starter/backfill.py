@@ -125,5 +125,7 @@ async def _ended(client: Client, run_id: str) -> None:
 
 def _between(task: Task, start: datetime, end: datetime, seed: str | None) -> Iterator[Due]:
     """Fires by their nominal times; the stream goes by scheduled times, which a stagger moves."""
-    wide = due_times(task, after=start - timedelta(seconds=1), until=end + task.stagger, seed=seed)
+    wide = due_times(
+        task, after=start - timedelta(seconds=1), until=end + task.stagger + task.spread, seed=seed
+    )
     return (due for due in wide if start <= due.nominal_time <= end)

@@ -12,7 +12,6 @@ from domain.agenda import Key, Span, Spans
 from domain.due import due_times
 from domain.forecast import ConflictAhead, Forecast, forecast, window
 from domain.limits import TenantLimits, is_governed
-from domain.registration import Registration
 from domain.task import Overlap, Task
 from shared.errors import TaskflowError, TemporalUnreachable
 from starter.plan import Plan
@@ -24,15 +23,14 @@ FEW_FIRES = 5
 _SECOND = timedelta(seconds=1)
 
 
-async def add_conflicts(
-    client: Client, plan: Plan, registration: Registration, now: datetime
-) -> None:
+async def add_conflicts(client: Client, plan: Plan, now: datetime) -> None:
     """Tell in a plan what will collide in the next hours without it, and with it.
 
     Costs nothing where no limit governs anything; a warning says why there is no answer, and then
     both numbers stay None.
     """
-    if not can_collide(plan, registration):
+    registration = plan.registration
+    if not can_collide(plan):
         plan.conflicts_before = plan.conflicts_after = 0
         return
     try:
@@ -49,7 +47,7 @@ async def add_conflicts(
     plan.new_conflicts = compared.new()
 
 
-def can_collide(plan: Plan, registration: Registration) -> bool:
+def can_collide(plan: Plan) -> bool:
     """Whether a limit governs any run, before the change or after it."""
     limited = {name for name, own in plan.limits.items() if own.max_concurrent is not None}
     before = [change.before for change in plan.updated if change.before]
@@ -61,7 +59,7 @@ def can_collide(plan: Plan, registration: Registration) -> bool:
         )
         or any(
             is_governed(task, limited=task.tenant_id in limited)
-            for task in [*registration.tasks, *before]
+            for task in [*plan.registration.tasks, *before]
         )
     )
 

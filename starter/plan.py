@@ -99,6 +99,8 @@ class Change:
 class Plan:
     """What `apply` would do, and after it what it did."""
 
+    registration: Registration
+    """As it would be applied: with the spreads of tasks that must be moved."""
     task_queue: str = ""
     created: list[Wanted] = field(default_factory=list)
     updated: list[Change] = field(default_factory=list)

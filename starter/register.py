@@ -14,7 +14,6 @@ from temporalio.client import Client
 from domain.document import Document
 from domain.policy import Policy
 from domain.problems import InvalidInput, Problem, shown
-from domain.task import Task
 from shared.errors import NotFound, TaskflowError
 from shared.registry import Key
 from starter.callers import Caller, Forbidden, Scope
@@ -44,7 +43,6 @@ class Change(StrEnum):
 class Registered:
     """What was done, task by task in the order of the document, and as a whole."""
 
-    tasks: tuple[Task, ...]
     plan: Plan
 
     def changes(self) -> dict[Key, Change]:
@@ -57,7 +55,7 @@ class Registered:
             else Change.UPDATED
             if key in updated
             else Change.UNCHANGED
-            for key in ((task.tenant_id, task.task_id) for task in self.tasks)
+            for key in ((task.tenant_id, task.task_id) for task in self.plan.registration.tasks)
         }
 
     def before(self, key: Key) -> str | None:
@@ -133,21 +131,22 @@ async def _register(
     *,
     conflicts: bool,
 ) -> Registered:
-    registration = document.registration
     touch = client not in _PREPARED
     try:
         with document.placing():
-            plan = await make_plan(client, registration, task_queue=task_queue, touch=touch)
+            plan = await make_plan(
+                client, document.registration, task_queue=task_queue, touch=touch
+            )
             _PREPARED.add(client)
-            if conflicts or not can_collide(plan, registration):
-                await add_conflicts(client, plan, registration, datetime.now(UTC))
+            if conflicts or not can_collide(plan):
+                await add_conflicts(client, plan, datetime.now(UTC))
             else:
                 plan.warnings.append(UNFORESEEN)
         done = await carry_out(client, plan, guard=condition.check if condition else None)
     except TaskflowError:
         _PREPARED.discard(client)  # a server that was away may be another one when it is back
         raise
-    return Registered(registration.tasks, done)
+    return Registered(done)
 
 
 def _check_own(data: Any, tenant_id: str) -> None:

@@ -29,6 +29,7 @@ from shared.search_attributes import missing_search_attributes, register_search_
 from shared.secrets import Vault
 from shared.settings import get_settings
 from starter.conditions import tag_in
+from starter.crowds import make_room
 from starter.plan import (
     SHOWN_TIMES,
     Change,
@@ -90,11 +91,19 @@ async def make_plan(
             await register_search_attributes(client)
         known = touch or few or not await missing_search_attributes(client)
         tenants = await compare_tenants(client, registration)
+        room = await make_room(client, registration, task_queue, alone=prune)
+        registration = room.registration
         circumstances = await circumstances_of(
             client, registration.tasks, task_queue, tenants.limited
         )
     present = await listed(client, registration.tenant_ids()) if known and not few else {}
-    plan = Plan(task_queue=task_queue, tenants=tenants.changes, limits=tenants.limits)
+    plan = Plan(
+        registration,
+        task_queue=task_queue,
+        tenants=tenants.changes,
+        limits=tenants.limits,
+        warnings=room.warnings,
+    )
     plan.warnings += await unseen_secrets(registration.tasks, Vault.of(get_settings()))
     compare: list[Wanted] = []
     for wanted in all_wanted(registration, tenants, circumstances):
@@ -162,6 +171,7 @@ async def carry_out(
     as it was or as wanted, and the same apply again finishes the rest.
     """
     done = Plan(
+        plan.registration,
         task_queue=plan.task_queue,
         unchanged=plan.unchanged,
         tenants=plan.tenants,

@@ -23,6 +23,7 @@ from shared.schedules import seed_of
 from shared.settings import Settings
 from starter.capacity import ask_capacity
 from starter.conflicts import HOURS, Compared, compare
+from starter.crowds import make_room
 from starter.plan import Plan
 from starter.present import Present, nothing_present, read_present
 from starter.registry import make_plan
@@ -148,9 +149,13 @@ async def rehearse(
     """
     if client:
         plan = await make_plan(client, registration, task_queue=settings.task_queue, touch=False)
+        registration, warnings = plan.registration, list(plan.warnings)
         present = await read_present(client, settings.task_queue, registration.tenant_ids(), now)
     else:
         plan, present = None, nothing_present(now)
+        room = await make_room(None, registration, settings.task_queue)
+        registration = room.registration
+        warnings = room.warnings + _warnings(registration.tasks, now)
     compared = await asyncio.to_thread(
         compare, present, list(registration.tasks), set(), _limits(registration), hours=hours
     )
@@ -160,7 +165,7 @@ async def rehearse(
         compared.before.total,
         compared.after.total,
         tenants=[change.as_json() for change in plan.tenants] if plan else [],
-        warnings=list(plan.warnings) if plan else _warnings(registration.tasks, now),
+        warnings=warnings,
     )
     if capacity:
         answers = await ask_capacity([task.task for task in rehearsal.tasks], settings, now)

@@ -16,14 +16,14 @@ from prometheus_client import CollectorRegistry
 from temporalio.client import Client, WorkflowQueryFailedError
 from temporalio.service import RPCError
 
-from domain.attributes import REGISTRY, VERSION_MEMO
+from domain.attributes import VERSION_MEMO
 from domain.ids import parse_registry_id, registry_id
 from domain.registry import LIMITS_SHARD, Snapshot, shard_of
 from domain.rules import RuleIndex
 from shared.calls import AT_ONCE, at_once
 from shared.errors import TaskflowError, TemporalUnreachable
 from shared.metrics import EventIntakeMetrics
-from shared.registry import Key, read_shard, watch_queue
+from shared.registry import Key, open_registries, read_shard, watch_queue
 from starter.intake import Intake
 from starter.rpc import temporal_errors
 from starter.rule_shards import RuleShard, built, tenant_of
@@ -41,8 +41,6 @@ OLD = 15.0
 
 Clients = Callable[[], AbstractAsyncContextManager[Client]]
 """Gives the process's client for a few calls. Errors: `TemporalUnreachable`."""
-
-_OPEN_REGISTRIES = f"WorkflowType = '{REGISTRY}' AND ExecutionStatus = 'Running'"
 
 
 class Rules:
@@ -133,7 +131,7 @@ class Rules:
         gone = set(self._shards)
         async with self._clients() as client:
             with temporal_errors():
-                async for registry in client.list_workflows(_OPEN_REGISTRIES, page_size=1000):
+                async for registry in client.list_workflows(open_registries(), page_size=1000):
                     # Those of another task queue need its workers to answer, which may be gone.
                     if parse_registry_id(registry.id) and registry.task_queue == self._watch_queue:
                         gone.discard(registry.id)

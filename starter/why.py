@@ -139,7 +139,7 @@ def _asked_about(run: RunView) -> bool:
 def _fire_at(asked: Asked, at: datetime) -> Due | None:
     """The fire whose nominal, scheduled or trigger time `at` is, to the second, in this order."""
     wanted = at.replace(microsecond=0)
-    margin = asked.task.jitter + asked.task.stagger + 2 * _SECOND
+    margin = asked.task.jitter + asked.task.stagger + asked.task.spread + 2 * _SECOND
     fires = list(due_times(asked.task, after=at - margin, until=at + margin, seed=asked.seed))
     named = [
         *((due.nominal_time, due) for due in fires),

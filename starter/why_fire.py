@@ -132,9 +132,7 @@ async def of_future(asked: Asked, due: Due) -> Why:
         answer.because.append(state.note or "the task is paused")
         return answer
     if due.trigger_time != due.nominal_time:
-        what = " and ".join(
-            name for name, length in (("stagger", task.stagger), ("jitter", task.jitter)) if length
-        )
+        what = " and ".join(name for name in ("stagger", "spread", "jitter") if getattr(task, name))
         answer.because.append(f"with its {what} it is due at {asked.clock(due.trigger_time)}")
     verdict = judge(task, due.trigger_time)
     if verdict.skipped:

@@ -5,7 +5,7 @@ from typing import Any
 from temporalio import workflow
 
 with workflow.unsafe.imports_passed_through():
-    from domain.attributes import LIMITS_MEMO, REGISTRY, VERSION_MEMO
+    from domain.attributes import LIMITS_MEMO, LOAD_MEMO, REGISTRY, VERSION_MEMO
     from domain.limits import TenantLimits
     from domain.registry import Configure, Put, Remove, SetPaused, Shard, Snapshot
 
@@ -71,7 +71,10 @@ class Registry:
         return self._told != self._shard.version or self._told_limits != self._shard.limits
 
     def _memo(self) -> dict[str, Any]:
-        memo: dict[str, Any] = {VERSION_MEMO: self._shard.version}
+        memo: dict[str, Any] = {
+            VERSION_MEMO: self._shard.version,
+            LOAD_MEMO: self._shard.load,
+        }
         if self._shard.limits:
             memo[LIMITS_MEMO] = self._shard.limits
         return memo

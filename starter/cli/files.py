@@ -97,7 +97,7 @@ def _change(
             planned = await make_plan(
                 client, tasks.registration, task_queue=queue, prune=prune, total=total
             )
-            await add_conflicts(client, planned, tasks.registration, datetime.now(UTC))
+            await add_conflicts(client, planned, datetime.now(UTC))
         if ask is None:
             return planned, 0.0
         if planned.deleted and not ask(_question(planned)):
@@ -113,7 +113,7 @@ def _change(
         raise tasks.placed(error) from error
     now = datetime.now(UTC)
     if as_json and each:
-        print_json(Registered(tasks.registration.tasks, result).as_json())
+        print_json(Registered(result).as_json())
     elif as_json:
         print_json(result.as_json())
     else:

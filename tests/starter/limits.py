@@ -14,8 +14,8 @@ from domain.ids import registry_id
 from domain.ledger_state import RequestState
 from domain.limits import TenantLimits, demand_of
 from domain.policy import Policy
-from domain.registration import read_registration
-from domain.registry import LIMITS_SHARD, Snapshot
+from domain.registration import Registration, read_registration
+from domain.registry import LIMITS_SHARD, Snapshot, shard_of
 from domain.task import Task
 from shared.governor import Governors
 from shared.registry import read_shard
@@ -47,13 +47,19 @@ class Limits:
             ):
                 yield
 
+    def file(
+        self, *tasks: dict[str, Any], tenants: list[dict[str, Any]] | None = None
+    ) -> Registration:
+        """A file of these tasks and tenants."""
+        data = {"tasks": list(tasks), "tenants": tenants or []}
+        return read_registration(Document(data), self.policy)
+
     async def plan(
         self, *tasks: dict[str, Any], tenants: list[dict[str, Any]] | None = None
     ) -> Plan:
-        """The plan of a file of these tasks and tenants."""
-        data = {"tasks": list(tasks), "tenants": tenants or []}
-        registration = read_registration(Document(data), self.policy)
-        return await make_plan(self.client, registration, task_queue=self.queue)
+        """The plan of such a file."""
+        file = self.file(*tasks, tenants=tenants)
+        return await make_plan(self.client, file, task_queue=self.queue)
 
     async def apply(
         self, *tasks: dict[str, Any], tenants: list[dict[str, Any]] | None = None
@@ -64,6 +70,10 @@ class Limits:
     async def shard(self, tenant: str) -> Snapshot:
         """The tenant's registry that has its limits."""
         return await read_shard(self.client, registry_id(tenant, LIMITS_SHARD))
+
+    async def shard_of(self, task: Task) -> Snapshot:
+        """The registry that has the task."""
+        return await read_shard(self.client, registry_id(task.tenant_id, shard_of(task.task_id)))
 
     async def ask(self, task: Task, run_id: str) -> str:
         """Ask the task's governor for a run: `granted`, `queued` or `refused`."""

@@ -45,7 +45,7 @@ async def planned(
     """The plan of a file, with its conflicts."""
     file = asking.file(*tasks, **tenant)
     plan = await make_plan(asking.client, file, task_queue=asking.queue, prune=prune)
-    await add_conflicts(asking.client, plan, file, datetime.now(UTC))
+    await add_conflicts(asking.client, plan, datetime.now(UTC))
     return plan
 
 

@@ -88,6 +88,8 @@ async def test_the_server_fires_when_we_say(
     [
         {"stagger": "5m", "triggers": [{"cron": "0 2 * * *", "timezone": "Europe/Berlin"}]},
         {"stagger": "90s", "jitter": "40s", "triggers": [{"every": "10m"}]},
+        {"spread": "3h7m10s", "triggers": [{"cron": "0 2 * * *", "timezone": "Europe/Berlin"}]},
+        {"stagger": "2m", "spread": "4m35s", "triggers": [{"every": "10m"}]},
         {"jitter": "10m", "triggers": [{"cron": "*/15 * * * *"}, {"every": "7m", "offset": "1m"}]},
         {
             "triggers": [
@@ -221,11 +223,12 @@ def test_the_digest_changes_with_everything_a_schedule_is_made_of() -> None:
         digest(params={"a": 1}),
         digest(timeout="9m"),
         digest(stagger="1m"),
+        digest(spread="1m"),
         digest(weight=2.0),
         digest(queue="r"),
     }
     assert digest() == digest()
-    assert len(others | {digest()}) == 6
+    assert len(others | {digest()}) == 7
 
 
 @pytest.mark.parametrize("fields", [{}, {"stagger": "5m"}, {"mutex": ["m"]}], ids=str)
