@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench dev clean lock
+.PHONY: help demo test soak lint bench simulate dev clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: $(READY) ## ruff, mypy and the import layers
 
 bench: $(READY) ## our runs against bare Temporal workflows, alternating, on one server
 	@$(BIN)/python -m benchmarks
+
+simulate: $(READY) ## a million tasks of 5,000 tenants through the code that decides, no server
+	@$(BIN)/python -m benchmarks.million
 
 dev: $(READY) ## Temporal, worker, API and sandbox as one process tree, until Ctrl-C
 	@$(BIN)/taskflow dev
