@@ -1,7 +1,8 @@
 """Whether the process of this container is well: exit code 0 or 1, and a line that says why not.
 
-With a URL it is well when that answers 200. Without one it is a worker that has said it is ready,
-or else an API on its usual port. Nothing but Python's own library: a probe is to be cheap.
+With a URL it is well when that answers 200, with `worker` when it is a worker that has said it is
+ready. Without either it is such a worker, or else an API on its usual port. Nothing but Python's
+own library: a probe is to be cheap.
 """
 
 import os
@@ -11,24 +12,30 @@ import urllib.request
 from pathlib import Path
 
 API = "http://127.0.0.1:8088/readyz"
+WORKER = "worker"
 SECONDS = 4.0
 
 
-def problem(url: str | None) -> str | None:
+def problem(asked: str | None) -> str | None:
     """What is wrong, or None."""
     ready_file = os.environ.get("TASKFLOW_READY_FILE")
-    if url is None and ready_file and Path(ready_file).exists():
+    if asked in (None, WORKER) and ready_file and Path(ready_file).exists():
         return None
-    asked = url or API
+    if asked == WORKER:
+        return f"the worker has not made {ready_file}, as it does when it is ready"
+    return _answer(asked or API)
+
+
+def _answer(url: str) -> str | None:
     # No proxy of the environment stands between a container and itself.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(asked, timeout=SECONDS):
+        with opener.open(url, timeout=SECONDS):
             return None
     except urllib.error.HTTPError as error:
-        return f"{asked} answers {error.code}: {error.read(1000).decode(errors='replace')}"
+        return f"{url} answers {error.code}: {error.read(1000).decode(errors='replace')}"
     except OSError as error:
-        return f"{asked} does not answer: {error}"
+        return f"{url} does not answer: {error}"
 
 
 if __name__ == "__main__":

@@ -89,9 +89,11 @@ class Bearer:
         """What is wrong with both ways in; None when one of them is open."""
         said: list[str] = []
         if self.tokens is not None:
-            if self.tokens.current().by_id:
+            tokens, now = self.tokens.current().by_id.values(), self.clock()
+            if any(token.state(now) is TokenState.ACTIVE for token in tokens):
                 return None
-            said.append("there are no tokens: `taskflow tokens create` makes one")
+            none = "every token has ended" if tokens else "there are no tokens"
+            said.append(f"{none}: `taskflow tokens create` makes one")
         if self.oidc is not None:
             if (reason := await self.oidc.problem()) is None:
                 return None

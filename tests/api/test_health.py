@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from temporalio.client import Client
 
 from starter.api import health
+from starter.tokens import create_token, revoke_token
 from tests.api.harness import Door, door
 from tests.api.test_problems import EVENTS, problem
 
@@ -37,6 +39,22 @@ async def test_nobody_could_come_in(temporal: Client, tmp_path: Path) -> None:
         assert "taskflow tokens create" in said["detail"]
         api.caller("acme")
         assert (await api.http.get("/readyz")).status_code == 200
+
+
+async def test_tokens_that_have_ended_let_nobody_in(temporal: Client, tmp_path: Path) -> None:
+    """A file of revoked and expired ones is as good as none; one that lets in mends it."""
+    async with door(temporal, tmp_path) as api:
+        path = api.context.settings.tokens_file
+        assert path
+        now, hour = datetime.now(UTC), timedelta(hours=1)
+        await api.context.rules.refresh_now()
+        create_token(path, "acme", ["task:read"], lives=hour, note="", now=now - 2 * hour)
+        token, _ = create_token(path, "acme", ["task:read"], lives=hour, note="", now=now)
+        assert (await api.http.get("/readyz")).status_code == 200
+        revoke_token(path, token.id, now=now)
+        document = problem(await api.http.get("/readyz"), 503, "NOT_READY")
+        [said] = [check["detail"] for check in document["checks"] if not check["ok"]]
+        assert said == "every token has ended: `taskflow tokens create` makes one"
 
 
 async def test_a_look_that_hangs_is_not_waited_for(

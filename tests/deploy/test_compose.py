@@ -126,6 +126,16 @@ def test_ports_are_published_on_this_machine_only_and_the_database_not_at_all() 
         assert {port.split(":")[2] for port in it.get("ports", ())} <= _listens(name), name
 
 
+def test_the_console_links_to_where_the_web_ui_is_published() -> None:
+    """And the Web UI takes itself to be there."""
+    said = service("api")["environment"]["TASKFLOW_TEMPORAL_UI_URL"]
+    default = re.fullmatch(r"\$\{TASKFLOW_TEMPORAL_UI_URL:-(.+)\}", said)
+    assert default
+    [published] = service("temporal-ui")["ports"]
+    assert default[1] == f"http://{published.rpartition(':')[0]}"
+    assert default[1] == service("temporal-ui")["environment"]["TEMPORAL_CORS_ORIGINS"]
+
+
 def test_the_database_is_seen_by_temporal_alone() -> None:
     """A network that leads nowhere else."""
     assert compose()["networks"]["database"] == {"internal": True}

@@ -18,12 +18,14 @@ from tests.deploy.files import (
     manifests,
     pods,
     service,
+    variables,
 )
 from tests.docs.test_docs import help_of
 from worker.build import GRACE
 
 PODS = dict(pods())
 MOUNTED = "/run/secrets/taskflow/"
+SETTINGS = KUBERNETES / "settings.yaml"
 
 
 def _container(name: str) -> Document:
@@ -103,6 +105,25 @@ def test_settings_name_the_same_files_as_the_compose_file() -> None:
     for variable in ("TASKFLOW_PLUGIN_SECRET_FILE", "TASKFLOW_CODEC_KEYS_FILE"):
         name = _settings()[variable].removeprefix(MOUNTED)
         assert name in service("worker")["secrets"]
+
+
+def test_settings_that_are_named_and_not_made_are_ones_that_work() -> None:
+    """What stands behind a `#` is read, and the collector's port is let out."""
+    named = dict(re.findall(r"^  # ([A-Z_]+): (\S+)$", SETTINGS.read_text(), re.MULTILINE))
+    assert named.keys() == {"OTEL_EXPORTER_OTLP_ENDPOINT", "TASKFLOW_DEPLOYMENT"}
+    assert "TASKFLOW_DEPLOYMENT" in variables()
+    port = int(named["OTEL_EXPORTER_OTLP_ENDPOINT"].rpartition(":")[2])
+    for name in ("taskflow-worker", "taskflow-api"):
+        rules = manifest("NetworkPolicy", name)["spec"]["egress"]
+        assert port in {it["port"] for rule in rules for it in rule["ports"]}
+
+
+def test_the_console_links_to_a_web_ui() -> None:
+    """Where `kubectl port-forward`, as the line above says, brings it."""
+    url = Settings(temporal_ui_url=_settings()["TASKFLOW_TEMPORAL_UI_URL"]).temporal_ui_url
+    assert url
+    [port] = re.findall(r"port-forward service/temporal-web (\d+)`", SETTINGS.read_text())
+    assert url == f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("name", ["taskflow-worker", "taskflow-api"])

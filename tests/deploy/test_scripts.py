@@ -133,11 +133,13 @@ def test_health_is_what_the_url_answers(httpserver: HTTPServer, status: int, cod
 
 
 def test_a_worker_is_well_once_it_said_so(tmp_path: Path) -> None:
-    """By its file; without that, and with no API either, it is not."""
+    """By its file, whether it is asked for a worker or for whatever the container has."""
     file = tmp_path / "ready"
-    before = _run(sys.executable, HEALTH, "http://127.0.0.1:1/", TASKFLOW_READY_FILE=str(file))
+    before = _run(sys.executable, HEALTH, "worker", TASKFLOW_READY_FILE=str(file))
     file.touch()
-    after = _run(sys.executable, HEALTH, TASKFLOW_READY_FILE=str(file))
+    after = [
+        _run(sys.executable, HEALTH, *a, TASKFLOW_READY_FILE=str(file)) for a in ((), ("worker",))
+    ]
 
-    assert (before.returncode, after.returncode) == (1, 0)
-    assert "does not answer" in before.stderr
+    assert (before.returncode, *(ended.returncode for ended in after)) == (1, 0, 0)
+    assert str(file) in before.stderr
