@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 
@@ -23,10 +24,12 @@ from activities.durations import DurationActivities
 from activities.events import EventActivities
 from activities.flags import FlagActivities
 from activities.plugin import PluginActivities
+from shared import tracing
 from shared.breakers import Breakers
 from shared.builds import build_of
 from shared.errors import TemporalUnreachable
 from shared.governor import Governors
+from shared.leave import leave_within
 from shared.metrics import AdmissionMetrics, BreakerMetrics, CallMetrics, EventMetrics
 from shared.plugin_secrets import PluginSecrets
 from shared.policy import LivePolicy
@@ -35,7 +38,7 @@ from shared.secrets import Vault
 from shared.settings import Settings
 from shared.sinks import LiveSinks
 from shared.temporal import connect
-from worker.build import new_worker
+from worker.build import GRACE, new_worker
 from worker.governor import build_governor_worker
 from worker.metrics import Measures
 from worker.plugins import build_plugin_worker
@@ -47,6 +50,9 @@ from workflows.task_run import TaskRun
 log = structlog.get_logger(__name__)
 
 RECONNECT_SECONDS = 3.0
+ENDS_WITHIN = GRACE + timedelta(seconds=15)
+"""After that a worker that was told to end leaves: a Temporal that hangs kept one for two minutes.
+What is open then is called again under its key, as when a worker is lost."""
 
 
 @cache
@@ -177,8 +183,13 @@ async def run_worker(settings: Settings) -> None:
     unsay_ready()  # in a container that was started anew the file of the last process is there
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        stop.set()
+        leave_within(ENDS_WITHIN.total_seconds(), 0, _before_leaving)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, end)
     measures = Measures(settings)
     client = await _connect(settings, stop, measures.runtime)
     if client is None:
@@ -197,6 +208,12 @@ async def run_worker(settings: Settings) -> None:
         await stop.wait()
         unsay_ready()
         log.info("worker stopping", action="worker_stopping")
+
+
+def _before_leaving() -> None:
+    seconds = ENDS_WITHIN.total_seconds()
+    log.warning("Temporal does not let this worker go", action="worker_left", seconds=seconds)
+    tracing.close()
 
 
 @contextlib.asynccontextmanager

@@ -15,9 +15,11 @@ from starter.api.__main__ import GRACE as API_GRACE
 from tests.conftest import TEMPORAL_BINARY
 from tests.deploy.files import DEPLOY, OURS, Document, compose, service
 from tests.docs.test_docs import help_of
-from worker.build import GRACE
+from worker.main import ENDS_WITHIN
 
 SERVICES: dict[str, Document] = compose()["services"]
+SPANS = timedelta(seconds=5)
+"""What telling of the last spans takes, and more."""
 JOBS = {"schema", "setup"}
 """What runs once, and is waited for."""
 
@@ -112,7 +114,7 @@ def test_each_process_has_a_restart_policy_and_a_health_check() -> None:
 
 def test_workers_and_api_get_the_time_that_they_take_to_end() -> None:
     """The engine kills later than the process gives up by itself."""
-    assert parse_duration(service("worker")["stop_grace_period"]) >= GRACE + timedelta(seconds=15)
+    assert parse_duration(service("worker")["stop_grace_period"]) >= ENDS_WITHIN + SPANS
     assert parse_duration(service("api")["stop_grace_period"]).total_seconds() >= API_GRACE + 5
 
 

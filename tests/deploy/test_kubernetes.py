@@ -21,7 +21,7 @@ from tests.deploy.files import (
     variables,
 )
 from tests.docs.test_docs import help_of
-from worker.build import GRACE
+from worker.main import ENDS_WITHIN
 
 PODS = dict(pods())
 MOUNTED = "/run/secrets/taskflow/"
@@ -154,7 +154,7 @@ def test_pods_get_the_time_that_their_processes_take_to_end() -> None:
     """The kubelet kills later than the process gives up by itself."""
     worker, api = PODS["taskflow-worker"]["spec"], PODS["taskflow-api"]["spec"]
     given = timedelta(seconds=worker["terminationGracePeriodSeconds"])
-    assert given >= GRACE + timedelta(seconds=15)
+    assert given >= ENDS_WITHIN + timedelta(seconds=5)
     [_, pause] = _container("taskflow-api")["lifecycle"]["preStop"]["exec"]["command"]
     assert api["terminationGracePeriodSeconds"] >= int(pause) + API_GRACE + 5
 
