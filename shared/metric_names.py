@@ -229,7 +229,9 @@ CANARY_SECONDS = _histogram(
     run_metrics.CANARY_SECONDS, "From when a canary was due to when it was through", LATENCY
 )
 CANARY_FAILED = _counter(
-    run_metrics.CANARY_FAILED, "canaries", "Canaries that failed, or did not come in time"
+    run_metrics.CANARY_FAILED,
+    "canaries",
+    "Canaries that failed. Of one that does not come at all the time of the last one tells",
 )
 
 # Temporal, as workers see it.

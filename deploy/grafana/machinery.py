@@ -165,8 +165,7 @@ TEMPORAL = Row(
             "timeseries",
             "Canary",
             "A probe through Temporal and the workers' queues: from when it was due to when it "
-            "was through; and those that failed, in a minute. One that did not come is counted by "
-            "every worker.",
+            "was through; and those that failed, in a minute. When the last one came is above.",
             [
                 Query(quantile(0.95, "task_canary_seconds"), "p95"),
                 Query(per_minute("task_canary_failed_total"), "failed/min"),

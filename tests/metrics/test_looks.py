@@ -119,7 +119,7 @@ async def test_a_look_that_fails_is_counted_said_once_and_made_again(
     assert shown.value(names.LOOKS_FAILED, what="backlog") == 0
 
 
-def test_a_canary_that_does_not_come_is_counted_each_minute(temporal: Client) -> None:
+def test_a_canary_that_does_not_come_is_told_of_each_minute(temporal: Client) -> None:
     """Not while it may still come, and not for every look."""
     shown = Shown(temporal, "q")
     start = datetime.now(UTC)
@@ -127,7 +127,7 @@ def test_a_canary_that_does_not_come_is_counted_each_minute(temporal: Client) ->
         for seconds in range(0, 300, 15):
             shown.looks.miss_canary(start + timedelta(seconds=seconds))
     minutes = (timedelta(seconds=299) - CANARY_LATE) // CANARY_EVERY + 1
-    assert shown.value(names.CANARY_FAILED) == minutes
+    assert not shown.value(names.CANARY_FAILED)  # each worker would count it: a sum means nothing
     assert [line["action"] for line in logs] == ["canary_missing"] * minutes
 
 
