@@ -163,3 +163,8 @@ def _rounded(number: int) -> int:
         return number
     scale: int = 10 ** (floor(log10(number)) - _DIGITS + 1)
     return round(number / scale) * scale
+
+
+def percent(rate: float | None) -> str:
+    """For people. Cut off, not rounded: 99.99 % is not all."""
+    return "" if rate is None else f"{int(rate * 10_000) / 100:g} %"

@@ -19,6 +19,7 @@ from temporalio.service import RPCError
 
 from domain.duration import format_duration
 from domain.ids import FORECAST_SCHEDULE_ID, ROLLUP_SCHEDULE_ID, WATCH_SCHEDULE_ID, plugin_queue
+from domain.levels import percent
 from domain.problems import InvalidInput
 from shared.calls import is_missing
 from shared.errors import TaskflowError, TemporalUnreachable
@@ -32,6 +33,8 @@ from starter.rpc import reach, temporal_errors
 from starter.versions import deployment_of
 
 LEAST_RETENTION = timedelta(days=3)
+LONGEST_POLL = timedelta(seconds=100)
+"""A worker that is there asks again after 60 s; the rest is for clocks that differ."""
 
 Result = TypeVar("Result")
 
@@ -69,7 +72,7 @@ async def examine(settings: Settings) -> AsyncIterator[Check]:
     yield Check("temporal", True, f"server {info.server_version} at {address()}")
     for check in (_namespace, _search_attributes):
         yield await check(client)
-    yield await _workers(client, settings.task_queue)
+    yield await check_workers(client, settings.task_queue, datetime.now(UTC))
     yield await check_versions(client, settings)
     yield await check_plugins(client)
     yield await check_watch(client, datetime.now(UTC))
@@ -87,7 +90,7 @@ async def examine_service(client: Client, settings: Settings, now: datetime) -> 
     looks = [
         _namespace(client),
         _search_attributes(client),
-        _workers(client, settings.task_queue),
+        check_workers(client, settings.task_queue, now),
         check_versions(client, settings),
         check_watch(client, now),
     ]
@@ -154,9 +157,10 @@ async def _search_attributes(client: Client) -> Check:
     return Check(name, True, "all registered")
 
 
-async def _workers(client: Client, task_queue: str) -> Check:
+async def check_workers(client: Client, task_queue: str, now: datetime) -> Check:
+    """Whether somebody asks for work of every kind; Temporal lists who did for five minutes."""
     name = "workers"
-    pollers = 0
+    most = 0
     for queue, kind in (
         (task_queue, TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
         (task_queue, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY),
@@ -172,11 +176,17 @@ async def _workers(client: Client, task_queue: str) -> Check:
             )
         except RPCError as error:
             return Check(name, False, error.message, "see the namespace's check")
-        if not found.pollers:
+        asked = [poller.last_access_time.ToDatetime(UTC) for poller in found.pollers]
+        if not asked:
             fix = "start `taskflow worker`"
             return Check(name, False, f"no worker polls the task queue {queue!r}", fix)
-        pollers = max(pollers, len(found.pollers))
-    return Check(name, True, f"{pollers} polling the task queue {task_queue!r}")
+        if (silence := now - max(asked)) > LONGEST_POLL:
+            ago = format_duration(timedelta(seconds=round(silence.total_seconds())))
+            detail = f"no worker has polled the task queue {queue!r} for {ago}"
+            fix = "start `taskflow worker`, or see why those that are there hang"
+            return Check(name, False, detail, fix)
+        most = max(most, sum(now - at <= LONGEST_POLL for at in asked))
+    return Check(name, True, f"{most} polling the task queue {task_queue!r}")
 
 
 async def check_versions(client: Client, settings: Settings) -> Check:
@@ -240,7 +250,7 @@ async def check_forecast(client: Client, now: datetime) -> Check:
     if (rate := totals.hit_rate) is None:
         return Check(_FORECAST.name, True, f"{detail}, and none has come so far", told=told)
     real = totals.hits + totals.misses
-    detail += f"; of {real:,} that came, {rate:.1%} were foreseen"
+    detail += f"; of {real:,} that came, {percent(rate)} were foreseen"
     return Check(_FORECAST.name, True, detail, told=told)
 
 

@@ -8,7 +8,7 @@ from functools import cache
 
 from jinja2 import Environment, StrictUndefined, Template
 
-from domain.levels import MEDIAN, NEARLY_ALL, ON_TIME_TARGET, SUCCESS_TARGET, Level
+from domain.levels import MEDIAN, NEARLY_ALL, ON_TIME_TARGET, SUCCESS_TARGET, Level, percent
 from starter.sla_report import SlaReport
 from starter.times import clock
 
@@ -65,11 +65,6 @@ def as_csv(report: SlaReport) -> str:
 
 def _cell(value: object) -> object:
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def percent(rate: float | None) -> str:
-    """Cut off, not rounded: 99.99 % is not all."""
-    return "" if rate is None else f"{int(rate * 10_000) / 100:g} %"
 
 
 def as_html(report: SlaReport, made_at: datetime) -> str:

@@ -26,6 +26,7 @@ from starter.why_run import ended_text, of_run
 
 LOOKED_AT = 20
 """Runs of the task; those under way are among its last."""
+MOST_NAMED = 3
 _SECOND = timedelta(seconds=1)
 _STARTED = timedelta(seconds=30)
 """Within which after an event was received its run has begun, by any clock."""
@@ -99,7 +100,8 @@ async def _now_or_next(asked: Asked) -> Why:
     if open_runs:
         answer = await of_run(asked, open_runs[0])
         if others := [run.run_id for run in open_runs[1:]]:
-            answer.because.append(f"also under way: {', '.join(others)}")
+            more = f" and {len(others) - MOST_NAMED:,} more" if len(others) > MOST_NAMED else ""
+            answer.because.append(f"also under way: {', '.join(others[:MOST_NAMED])}{more}")
         return answer
     due = next(due_times(task, after=asked.now, seed=asked.seed), None)
     if due:

@@ -99,7 +99,7 @@ def _settings_problems(error: ValidationError) -> InvalidInput:
 
 def _usage(error: typer.TyperException) -> Failure:
     """Click's own complaint about the command line, with where to read more."""
-    message = error.format_message()
+    message = error.format_message().replace("Value error, ", "")  # pydantic's, of a choice
     context = getattr(error, "ctx", None)
     parameter = getattr(error, "param", None)
     lines = [message]

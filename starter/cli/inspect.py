@@ -60,7 +60,7 @@ def doctor(as_json: options.Json = False) -> int:
     from rich.text import Text
 
     from shared.settings import get_settings
-    from starter.cli.output import plain
+    from starter.cli.output import print_beside
     from starter.cli.session import run
     from starter.doctor import Check, examine
 
@@ -73,9 +73,9 @@ def doctor(as_json: options.Json = False) -> int:
             if as_json:
                 continue
             mark = Text("ok  ", style="green") if check.ok else Text("FAIL", style="bold red")
-            screen.print(Text.assemble(mark, f"  {check.name:<18} {plain(check.detail)}"))
+            print_beside(screen, Text.assemble(mark, f"  {check.name:<18} "), check.detail)
             if not check.ok and check.fix:
-                screen.print(f"      {'':<18} -> {plain(check.fix)}")
+                print_beside(screen, Text(f"      {'':<18} -> "), check.fix)
         return checks
 
     checks = run(work())

@@ -67,6 +67,17 @@ def print_item(screen: Console, text: str, *, indent: int, style: str = "") -> N
         screen.print(Text(f"{' ' * indent}{line}", style=style), soft_wrap=True)
 
 
+def print_beside(screen: Console, lead: Text, text: str) -> None:
+    """A sentence beside what leads it: folded below its beginning, on one line for a pipe."""
+    text = plain(text)
+    lines = [text]
+    if screen.is_terminal:
+        lines = wrap(text, max(screen.width - lead.cell_len, LEAST_WIDTH), **_WHOLE_WORDS)
+    for number, line in enumerate(lines or [""]):
+        beside = lead if number == 0 else Text(" " * lead.cell_len)
+        screen.print(Text.assemble(beside, line), soft_wrap=True)
+
+
 def plain(text: str) -> str:
     """Text of others without what would steer a terminal; line ends and tabs become blanks."""
     text = text.replace("\r\n", " ").replace("\n", " ").replace("\t", " ")

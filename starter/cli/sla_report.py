@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _REBUILT = {
     "counted": "counted anew",
-    "waiting": "to be counted when their runs have ended",
-    "kept": "kept as they were: Temporal has not all of them any more",
+    "waiting": "to be counted when all runs have ended",
+    "kept": "kept as before: Temporal has not all runs any more",
     "in_part": "counted from what Temporal still had",
     "gone": "gone: neither rolled up nor in Temporal",
 }
@@ -123,7 +123,7 @@ def _tell(rebuilt: "Rebuilt", *, aside: bool) -> None:
     for name, what in _REBUILT.items():
         if days := getattr(rebuilt, name):
             more = f" to {days[-1]}" if len(days) > 1 else ""
-            line = f"{len(days):,} days {what}: {days[0]}{more}"
+            line = f"{len(days):,} day{'s' if more else ''} {what}: {days[0]}{more}"
             if aside:
                 sys.stderr.write(f"{line}\n")
             else:
@@ -139,7 +139,8 @@ def _write(report: "SlaReport", now: datetime, *, html: bool) -> None:
 
 
 def _show(screen: "Console", report: "SlaReport") -> None:
-    from starter.sla_report_formats import MISSES, percent
+    from domain.levels import percent
+    from starter.sla_report_formats import MISSES
     from starter.times import clock
 
     for warning in report.warnings:
@@ -180,7 +181,8 @@ def _cells(level: "Level") -> list[str | Text]:
 
 
 def _rate(rate: float | None, *, met: bool | None) -> Text:
-    from starter.sla_report_formats import MISSES, percent
+    from domain.levels import percent
+    from starter.sla_report_formats import MISSES
 
     if met is False:
         return Text(f"{percent(rate)} {MISSES}", style="red")

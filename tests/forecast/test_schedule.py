@@ -51,7 +51,7 @@ async def test_a_conflict_foreseen_by_one_look_is_a_hit_of_the_next(ahead: Ahead
     assert _hits() - counted == three.totals.hits
     right = await check_forecast(ahead.client, datetime.now(UTC))
     assert right.ok
-    assert right.detail.endswith("100.0% were foreseen")
+    assert right.detail.endswith("100 % were foreseen")
     silent = await check_forecast(ahead.client, datetime.now(UTC) + timedelta(hours=1))
     assert (silent.ok, silent.detail[:18]) == (False, "has not looked for")
 

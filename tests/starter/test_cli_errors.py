@@ -53,8 +53,8 @@ def test_every_error_has_its_code_and_words(error: BaseException, code: int) -> 
     ],
 )
 def test_no_temporal_is_exit_code_3_within_seconds(tmp_path: Path, arguments: list[str]) -> None:
-    """A refused connection is one line that says what to do."""
-    cli = Cli(tmp_path, {"TEMPORAL_ADDRESS": "127.0.0.1:1"})
+    """A refused connection is one line that says what to do; patience is for servers that hang."""
+    cli = Cli(tmp_path, {"TEMPORAL_ADDRESS": "127.0.0.1:1", "TASKFLOW_TEMPORAL_TIMEOUT": "300"})
     began = time.monotonic()
 
     ended = cli.run(*arguments, "--tenant", "acme", stdin=TASK)
@@ -62,7 +62,7 @@ def test_no_temporal_is_exit_code_3_within_seconds(tmp_path: Path, arguments: li
     assert (ended.code, ended.out) == (3, "")
     assert ended.err.startswith("Temporal does not answer at 127.0.0.1:1")
     assert ended.err.count("\n") == 1
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 def test_a_server_that_accepts_and_says_nothing_is_unreachable_too(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_server_that_accepts_and_says_nothing_is_unreachable_too(tmp_path: Pat
 
     assert (ended.code, ended.err) == (3, "")
     assert address in ended.document["errors"][0]["message"]
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
 
 
 async def test_a_server_that_dies_while_a_command_waits_is_exit_code_3(tmp_path: Path) -> None:
@@ -138,6 +138,9 @@ def test_a_missing_file_and_bad_usage_are_exit_code_2(tmp_path: Path) -> None:
 
     assert (missing.code, unknown.code) == (2, 2)
     assert missing.err.startswith("nowhere.yaml: cannot be read: no such file")
+    choice = cli.run("runs", "--status", "fine")
+    assert choice.code == 2
+    assert choice.err.startswith("Invalid value for '--status': 'fine' is not one of 'pending', ")
     assert "--frobnicate" in unknown.err
     assert "taskflow list --help" in unknown.err
 
