@@ -7,8 +7,9 @@ are set.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import ceil
 
-from benchmarks.million.tally import MINUTE, Tally
+from benchmarks.million.tally import MINUTE, Tally, busiest_minute
 from benchmarks.million.tenants import Drawn
 from domain.document import parse_yaml
 from domain.registry import (
@@ -35,6 +36,12 @@ WATCH_S_PER_TASK = 5.4 / 10_000
 """Of a warm tick: `benchmarks.watch`."""
 FORECAST_S_PER_FIRE = 9.8 / 240_001
 """On one core, proposals included: `benchmarks.forecast`."""
+CPU_S_PER_RUN = 0.07
+"""Of a plain run, of server, worker and plugins together: `make bench`."""
+DATABASE_KB_PER_RUN = 25.0
+"""Of a plain run, in the embedded server's: `benchmarks.growth`."""
+TASKS_PER_NAMESPACE = 50_000
+"""A tick of the watch then takes half of its minute."""
 SAMPLE = 100
 """Tasks of a tenant whose packed size is measured."""
 _SECOND = timedelta(seconds=1)
@@ -129,6 +136,21 @@ def reached(
         Reached("plugin calls open, of one worker", max(tally.running()), MAX_CALLS),
     ]
     return sorted(parts, key=lambda part: -part.times)
+
+
+def taken(tally: Tally) -> dict[str, float]:
+    """What the load takes of a cluster, if a run costs there what it costs on two cores."""
+    runs = sum(tally.lines["fired"])
+    hours = tally.seconds / MINUTE / MINUTE
+    tasks = sum(line.tasks for line in tally.tenants)
+    return {
+        "cores": runs / tally.seconds * CPU_S_PER_RUN,
+        "cores_busiest_minute": busiest_minute(tally.lines["fired"]) * CPU_S_PER_RUN,
+        "workers": ceil(max(tally.running()) / MAX_CALLS),
+        "namespaces": ceil(tasks / TASKS_PER_NAMESPACE),
+        "database_gb_per_hour": runs / hours * DATABASE_KB_PER_RUN / 1e6,
+        "visibility_rows_per_hour": runs / hours,
+    }
 
 
 def _scheduler_starts() -> float:

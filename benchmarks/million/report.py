@@ -33,6 +33,15 @@ def show(console: Console, found: dict[str, Any]) -> None:
     _tenants(console, found)
     _queues(console, found)
     _reached(console, found["reached"])
+    takes = found["takes"]
+    console.print(
+        f"If a run costs what it does on two cores: {takes['cores']:,.0f} cores, "
+        f"{takes['cores_busiest_minute']:,.0f} in the busiest minute; {takes['workers']:,} workers "
+        f"for the calls that are open at once; {takes['namespaces']} namespaces for the watch; "
+        f"{takes['database_gb_per_hour']:,.1f} GB of database and "
+        f"{takes['visibility_rows_per_hour']:,.0f} rows of visibility for each hour of retention.",
+        highlight=False,
+    )
     cost = found["cost"]
     console.print(
         f"Every fire came to one end, and the ledgers counted the same: "
@@ -97,7 +106,8 @@ def _tenants(console: Console, found: dict[str, Any]) -> None:
     console.print(
         f"Of {governors['with_work']:,} governors with work, {governors['above_in_a_second']:,} "
         f"are asked more than {governors['holds_per_s']:g} times in some second, and "
-        f"{governors['above_for_a_minute']:,} for a whole minute.",
+        f"{governors['above_for_a_minute']:,} for a whole minute; {governors['late']:,} would let "
+        "somebody wait for more than 3 s, and be asked again.",
         highlight=False,
     )
 

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from benchmarks.million.holds import Registries, reached
+from benchmarks.million.holds import Registries, reached, taken
 from benchmarks.million.mix import Mix, sizes_of
 from benchmarks.million.play import ENDS, play
-from benchmarks.million.tally import MINUTE, Tally, longest_wait, rate_needed, spread_of
+from benchmarks.million.tally import (
+    MINUTE,
+    Tally,
+    busiest_minute,
+    longest_wait,
+    rate_needed,
+    spread_of,
+)
 from benchmarks.million.tenants import Draws
 from domain.policy import Policy
 
@@ -19,6 +26,8 @@ NAMESPACE = "4b7b7b0c-9c4e-4bd7-8b0e-0d3c7b1f5a10"
 """What the jitter is made of."""
 ON_TIME_S = 60.0
 """How late a run may start."""
+PATIENCE_S = 3.0
+"""For how long a worker waits for a governor's answer before its runs ask again."""
 RATES = (34.0, 100.0, 300.0, 1000.0, 3000.0)
 """Starts a second: what the last one of a storm would have to wait for."""
 _RSS_UNIT = 1024 if sys.platform != "darwin" else 1
@@ -113,6 +122,7 @@ def _figures(tally: Tally, registries: Registries, governor_per_s: float) -> dic
             "holds_per_s": governor_per_s,
             "above_in_a_second": sum(rate > governor_per_s for rate in busy),
             "above_for_a_minute": sum(rate > governor_per_s for rate in sustained),
+            "late": sum(line.answer_s > PATIENCE_S for line in tally.tenants),
             "releases": sum(tally.lines["released"]),
             "ledgers": dict(sorted(tally.ledgers.items())),
         },
@@ -121,6 +131,7 @@ def _figures(tally: Tally, registries: Registries, governor_per_s: float) -> dic
             "mb": registries.bytes / 1e6,
             "largest_mb": registries.largest / 1e6,
         },
+        "takes": taken(tally),
         "reached": [
             {
                 "part": part.part,
@@ -134,5 +145,4 @@ def _figures(tally: Tally, registries: Registries, governor_per_s: float) -> dic
 
 
 def _starts(line: Any) -> dict[str, float]:
-    minutes = [sum(line[at : at + MINUTE]) / MINUTE for at in range(0, len(line), MINUTE)]
-    return {**spread_of(line), "total": sum(line), "busiest_minute": max(minutes)}
+    return {**spread_of(line), "total": sum(line), "busiest_minute": busiest_minute(line)}

@@ -113,6 +113,11 @@ def spread_of(values: Sequence[float]) -> Spread:
     }
 
 
+def busiest_minute(line: Sequence[int]) -> float:
+    """Of a line: the mean of its busiest minute."""
+    return max(sum(line[at : at + MINUTE]) / MINUTE for at in range(0, len(line), MINUTE))
+
+
 def at_share(ordered: Sequence[float], share: float) -> float:
     """A percentile by its nearest rank."""
     return ordered[max(0, ceil(share * len(ordered)) - 1)]
@@ -145,7 +150,7 @@ def _inside(seconds: Seconds, end: int) -> Seconds:
 def _most_in_a_minute(seconds: Seconds) -> int:
     minutes: Counter[int] = Counter()
     for second, count in seconds.items():
-        minutes[second // MINUTE] += count
+        minutes[(second + 1) // MINUTE] += count  # the window begins after its first instant
     return max(minutes.values(), default=0)
 
 
