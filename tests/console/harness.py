@@ -86,7 +86,7 @@ class Owner:
             found = (await http.get(runs, headers=self.headers)).json()["runs"]
             return (run_id, status) in {(run["run_id"], run["status"]) for run in found}
 
-        await eventually_async(listed, within=20)
+        await eventually_async(listed, within=60)
         return run_id
 
     async def shown(self, task_id: str = "report") -> Any:

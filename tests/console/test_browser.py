@@ -14,7 +14,7 @@ from starter.callers import Scope
 from tests.console.harness import FAILURE, MARKUP, Owner, Stack
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-PATIENCE = 20_000
+PATIENCE = 60_000
 """Milliseconds: other tests may keep the machine busy."""
 expect.set_options(timeout=PATIENCE)
 

@@ -97,7 +97,7 @@ async def test_the_list_of_tasks_is_filtered_and_has_pages(ann: Owner, visits: V
         await visits.get("/tasks")
         return visits.page.count('<th scope="row">') == 5
 
-    await eventually_async(listed, within=20)
+    await eventually_async(listed, within=60)
     await visits.get("/tasks", limit=3)
     assert visits.page.count('<th scope="row">') == 3
     href = visits.page.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
@@ -171,7 +171,7 @@ async def test_a_work_order_is_taken_up_and_resolved(
         await visits.get("/work-orders")
         return run_id.partition(f"{ann.tenant}/")[2] in visits.page
 
-    await eventually_async(opened, within=20)
+    await eventually_async(opened, within=60)
     path = f"/work-orders/{run_id}"
     await visits.get(path)
     assert "BROKEN" in visits.page
