@@ -1,10 +1,11 @@
-"""`python -m benchmarks [--only KIND,KIND] [--runs N] [--rounds N] [--json]`.
+"""`python -m benchmarks [--only KIND,KIND] [--runs N] [--rounds N] [--alone N] [--json]`.
 
 `--only` leaves out the kinds of run that it does not name; what all are compared with always runs.
 
 Exit codes: 0 measured, whatever the figures; 1 when something could not be started, a run failed or
 was not executed exactly once; 2 for bad arguments. `--json` prints one document:
-`{"machine": {...}, "runs", "rounds", "scenarios": [{...}]}`, fields as in `benchmarks.summary`.
+`{"machine": {...}, "runs", "rounds", "alone", "scenarios": [{...}]}`, fields as in
+`benchmarks.summary`.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from benchmarks.summary import Summary, summarise
 from shared.errors import TaskflowError
 from shared.leave import leave
 
-RUNS, ROUNDS = 50, 8
+RUNS, ROUNDS, ALONE = 50, 8, 15
 """Many short turns: load of others that comes and goes then falls on every kind alike."""
 
 
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print, and give back the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        summaries, machine = asyncio.run(_measure(options.only, options.runs, options.rounds))
+        summaries, machine = asyncio.run(_measure(options))
     except (TaskflowError, RPCError, WorkflowFailureError) as error:
         sys.stderr.write(f"benchmarks: {error}\n")
         return 1
@@ -44,23 +45,28 @@ def main(arguments: list[str] | None = None) -> int:
             "machine": asdict(machine),
             "runs": options.runs,
             "rounds": options.rounds,
+            "alone": options.alone,
             "scenarios": [asdict(summary) for summary in summaries],
         }
         sys.stdout.write(f"{json.dumps(document, indent=2)}\n")
     else:
-        show(Console(), summaries, machine)
+        show(Console(), summaries, options.alone, machine)
     return 0
 
 
-async def _measure(
-    scenarios: tuple[Scenario, ...], runs: int, rounds: int
-) -> tuple[list[Summary], Machine]:
+async def _measure(options: argparse.Namespace) -> tuple[list[Summary], Machine]:
+    scenarios, runs, rounds = options.only, options.runs, options.rounds
     with Progress(console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("starting", total=runs * (rounds + 1) * len(scenarios))
         async with bench_stack() as bench:
             progress.update(bar, description="measuring")
             turns = await take_turns(
-                bench, scenarios, runs=runs, rounds=rounds, advance=lambda: progress.advance(bar)
+                bench,
+                scenarios,
+                runs=runs,
+                rounds=rounds,
+                alone=options.alone,
+                advance=lambda: progress.advance(bar),
             )
             return summarise(turns, scenarios, runs), await this_machine(bench.client)
 
@@ -75,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=_count, default=RUNS, help="runs of each kind per round")
     parser.add_argument(
         "--rounds", type=_count, default=ROUNDS, help="rounds, after one to warm up"
+    )
+    parser.add_argument(
+        "--alone", type=_count, default=ALONE, help="runs of each kind per round, one by one"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     return parser

@@ -1,4 +1,7 @@
-"""The processes of one benchmark: server, sandbox and worker, on free ports."""
+"""The processes of one benchmark: server, sandbox, API and worker, on free ports.
+
+The API is there for the reports of plugins. The worker is one of the benchmarks' own.
+"""
 
 import sys
 import tempfile
@@ -18,7 +21,7 @@ from starter.dev.options import DevOptions
 from starter.dev.ports import Wanted, settle
 from starter.dev.stack import dev_stack
 
-PROCESSES = ("temporal", "worker", "sandbox")
+PROCESSES = ("temporal", "worker", "sandbox", "api")
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,11 @@ async def bench_stack() -> AsyncIterator[Bench]:
         options = DevOptions(
             port=0,
             sandbox_port=0,
+            api_port=0,
             headless=True,
             db=Path(folder) / "temporal.db",
             state_dir=Path(folder) / "state",
-            parts=("temporal", "sandbox"),
-            signed=False,  # the bare calls that runs are compared with are not either
+            parts=("temporal", "sandbox", "api"),
         )
         async with dev_stack(options) as stack:
             [port] = settle([Wanted("metrics of the worker", "", 0)])

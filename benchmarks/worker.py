@@ -42,7 +42,7 @@ async def run(metrics_port: int) -> None:
             build_governor_worker(client, settings, ours.capacity),
             build_worker(ours),
             build_plugin_worker(ours),
-            *bare.build_workers(client, theirs, settings.plugin_url),
+            *bare.build_workers(client, theirs, settings.plugin_url, ours.secrets),
         ):
             await workers.enter_async_context(worker)
         say_ready()

@@ -19,9 +19,10 @@ MOST_EVENTS_MORE_THAN_BARE = 4
 @pytest.fixture(scope="module")
 def document() -> dict[str, Any]:
     """What one small benchmark printed with `--json`."""
-    command = [sys.executable, "-m", "benchmarks", "--runs", str(RUNS), "--rounds", "1", "--json"]
+    sizes = ["--runs", str(RUNS), "--rounds", "1", "--alone", "1"]
+    command = [sys.executable, "-m", "benchmarks", *sizes, "--json"]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
@@ -37,12 +38,17 @@ def test_every_kind_ran(document: dict[str, Any]) -> None:
         "plain",
         "governed",
         "short",
+        "asynchronous",
+        "bare_retried",
+        "retried",
     ]
     assert (document["runs"], document["rounds"]) == (RUNS, 1)
     for row in rows.values():
         assert row["runs"] == RUNS
         assert len(row["throughputs"]) == len(row["ratios"]) == 1
         assert row["throughput"] > 0
+        assert 0 < row["alone_p50_ms"] <= row["alone_p99_ms"]
+        assert 0 < row["burst_p50_ms"] <= row["burst_p99_ms"]
 
 
 def test_ratios_are_to_the_bare_run(document: dict[str, Any]) -> None:
@@ -73,8 +79,26 @@ def test_a_granted_run_costs_three_events_more_than_a_plain_one(document: dict[s
 
 def test_a_short_run_is_one_workflow_task(document: dict[str, Any]) -> None:
     """Its call is an event instead of three, and the next workflow task is spared."""
-    *_, short = document["scenarios"]
+    short = row_of(document, "short")
     assert (short["events"], short["workflow_tasks"]) == (8, 1)
+
+
+def test_a_report_leaves_nothing_in_a_history(document: dict[str, Any]) -> None:
+    """An asynchronous run is as long as a plain one, however its result came."""
+    plain, accepted = row_of(document, "plain"), row_of(document, "asynchronous")
+    assert (accepted["events"], accepted["workflow_tasks"]) == (plain["events"], 2)
+
+
+def test_retries_are_compared_with_temporal_own(document: dict[str, Any]) -> None:
+    """Ours are seen in the history, with a timer and a call each; Temporal's own are not."""
+    assert row_of(document, "bare_retried")["events"] == row_of(document, "bare")["events"]
+    assert row_of(document, "retried")["events"] > row_of(document, "plain")["events"]
+
+
+def row_of(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """The figures of one kind."""
+    found: dict[str, Any] = next(row for row in document["scenarios"] if row["name"] == name)
+    return found
 
 
 def test_the_machine_is_named(document: dict[str, Any]) -> None:
