@@ -20,7 +20,6 @@ from tests.deploy.files import (
     service,
     variables,
 )
-from tests.docs.test_docs import help_of
 from worker.main import ENDS_WITHIN
 
 PODS = dict(pods())
@@ -58,12 +57,9 @@ def test_everything_is_in_one_namespace_under_one_name() -> None:
 
 @pytest.mark.parametrize("name", ["taskflow-setup", "taskflow-worker", "taskflow-api"])
 def test_a_pod_is_started_as_its_service_of_the_compose_file(name: str) -> None:
-    """The same command, and the options of that command exist."""
+    """By the same command."""
     container = _container(name)
     assert container["command"] == service(container["name"])["command"]
-    text = help_of(container["command"][1])
-    for option in container["command"][2:]:
-        assert option.partition("=")[0] in text
 
 
 @pytest.mark.parametrize("name", PODS)
