@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench simulate dev clean lock
+.PHONY: help demo test soak lint bench stress simulate dev clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ lint: $(READY) ## ruff, mypy and the import layers
 
 bench: $(READY) ## our runs against bare Temporal workflows, alternating, on one server
 	@$(BIN)/python -m benchmarks
+
+stress: $(READY) ## 10,000 tasks of 100 tenants at once, and the oracle's verdict (an hour)
+	@$(BIN)/python -m benchmarks.stress --json .taskflow/stress.json
 
 simulate: $(READY) ## a million tasks of 5,000 tenants through the code that decides, no server
 	@$(BIN)/python -m benchmarks.million
