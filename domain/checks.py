@@ -14,6 +14,8 @@ from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
 from domain.triggers import task_times
 
 MAX_PARAMS_BYTES = 64 * 1024
+MOST_BLACKOUTS = 50
+"""Every fire is held against each."""
 MIN_CATCHUP = timedelta(seconds=10)  # Temporal's own least
 _SAMPLE = 1500
 _SAMPLE_START = datetime(2028, 1, 1, tzinfo=UTC)  # a leap year, and any fixed one will do
@@ -32,6 +34,8 @@ def check_task(
     yield from _one_off_checks(task)
     yield from _time_checks(task, said)
     yield from _spread_checks(task)
+    if len(task.blackouts) > MOST_BLACKOUTS:
+        yield Problem(("blackouts",), f"{len(task.blackouts)}: {MOST_BLACKOUTS} are the most")
     yield from event_checks(task, said)
     yield from reference_problems(task.params, ("params",))
     if task.compensation:

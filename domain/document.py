@@ -219,7 +219,8 @@ def json_problems(value: Any, path: Path = ()) -> Iterator[Problem]:
         for key, item in value.items():
             if reason := _bad_text(key):
                 yield Problem(path, f"a key: {reason}")
-            yield from json_problems(item, (*path, key))
+            else:  # a path is shown, so what cannot be shown is in none
+                yield from json_problems(item, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from json_problems(item, (*path, index))

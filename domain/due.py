@@ -9,7 +9,6 @@ of this fire: then Temporal starts the run.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from domain.blackout import judge
 from domain.jitter import stagger_offset
@@ -18,6 +17,7 @@ from domain.task import Task
 from domain.triggers import task_times
 
 LOOK_AHEAD = 10_000
+LAST_YEAR = 2199
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,27 @@ def due_times(
 def next_due(task: Task, count: int, *, after: datetime, seed: str | None = None) -> list[datetime]:
     """When the next `count` runs start that no blackout skips; fewer when the task stops before.
 
-    At most `LOOK_AHEAD` fires are looked at: a blackout that is always on has no next run.
+    A blackout that is always on leaves none: fires are held against blackouts `LOOK_AHEAD` times at
+    most, and those after `LAST_YEAR` are not looked at.
     """
-    verdicts = (
-        judge(task, due.trigger_time)
-        for due in islice(due_times(task, after=after, seed=seed), LOOK_AHEAD)
-    )
-    return list(islice((verdict.at for verdict in verdicts if not verdict.skipped), count))
+    found: list[datetime] = []
+    looks, skipped_until = 0, after
+    fires = due_times(task, after=after, seed=seed)
+    while len(found) < count and looks < LOOK_AHEAD:
+        due = next(fires, None)
+        if due is None or due.scheduled_time.year > LAST_YEAR:
+            break
+        if due.trigger_time < skipped_until:
+            continue
+        verdict = judge(task, due.trigger_time)
+        looks += (1 + verdict.windows) * max(1, len(task.blackouts))
+        if not verdict.skipped:
+            found.append(verdict.at)
+        if verdict.until:
+            skipped_until = verdict.until
+            start = max(due.scheduled_time, skipped_until - task.jitter - timedelta(seconds=1))
+            fires = due_times(task, after=start, seed=seed)
+    return found
 
 
 def due_of(task: Task, scheduled: datetime, seed: str | None) -> Due:

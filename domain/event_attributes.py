@@ -5,6 +5,7 @@ Each reader gives the value, or a `ValueError` that says what is wrong with it.
 
 import base64
 import binascii
+import codecs
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -21,9 +22,11 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:", re.ASCII)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,20})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _WORD = r"[A-Za-z0-9!#$%&'*+.^_`|~-]+"
 _MEDIA_TYPE = re.compile(
-    rf'{_WORD}/{_WORD}(?:\s*;\s*{_WORD}=(?:{_WORD}|"(?:[^"\\]|\\.)*"))*\s*;?\s*'
+    rf'{_WORD}/{_WORD}(?:\s*;\s*{_WORD}=(?:{_WORD}|"(?:[^"\\]|\\.)*"))*(?:\s*;)?\s*'
 )
 _CHARSET = re.compile(r';\s*charset="?([A-Za-z0-9_.:-]+)"?', re.IGNORECASE)
+_NOT_CHARSETS = {"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"}
+"""What Python decodes too, and no sender means: some take long, or change what is said."""
 _TEXT_TYPES = ("application/xml", "application/yaml", "application/x-www-form-urlencoded")
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -119,6 +122,13 @@ def charset_of(content_type: str) -> str:
     """How text of this content type is encoded."""
     named = _CHARSET.search(content_type)
     return named[1] if named else "utf-8"
+
+
+def decoded(body: bytes, charset: str) -> str:
+    """A body as text. Errors: `ValueError`, `LookupError` for what is no charset."""
+    if codecs.lookup(charset).name in _NOT_CHARSETS:
+        raise LookupError(f"{charset} is no charset")
+    return body.decode(charset)
 
 
 def _kind(content_type: str) -> str:

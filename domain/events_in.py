@@ -211,7 +211,7 @@ class _Reader:
 
     def _text(self, charset: str, body: bytes) -> JsonValue:
         try:
-            text = body.decode(charset)
+            text = attribute.decoded(body, charset)
         except (LookupError, ValueError):
             self.problem("data", f"is not readable as {charset[:40]} text")
             return None

@@ -38,17 +38,35 @@ class Model(BaseModel):
     )
 
 
+_LONGEST_ZONE = 64
+_MOST_ODD = 4
+
+
 @cache
 def _zones() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime", "Factory", "posixrules"})
 
 
+@cache
+def _letters() -> dict[str, frozenset[str]]:
+    return {zone: frozenset(zone.lower()) for zone in sorted(_zones())}
+
+
+def _close_to(name: str) -> list[str]:
+    """The zone that may have been meant; only those of nearly the same letters are compared, as a
+    file may have thousands of wrong ones.
+    """
+    letters = frozenset(name[:_LONGEST_ZONE].lower())
+    alike = [zone for zone, known in _letters().items() if len(known ^ letters) <= _MOST_ODD]
+    return get_close_matches(name[:_LONGEST_ZONE], alike, n=1) or [
+        zone for zone in alike if zone.lower() == name.lower()
+    ]
+
+
 def _zone(name: str) -> str:
     if name in _zones():
         return name
-    close = get_close_matches(name, _zones(), n=1) or [
-        zone for zone in sorted(_zones()) if zone.lower() == name.lower()
-    ]
+    close = _close_to(name)
     hint = (
         f"did you mean {close[0]!r}?"
         if close

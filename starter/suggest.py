@@ -20,6 +20,7 @@ from domain.task import (
 )
 from domain.tenant import Tenant
 
+MOST = 200
 _UNKNOWN = "is not a known key"
 _INSIDE: dict[str, tuple[type[Model], ...]] = {
     "": (Task,),
@@ -37,8 +38,12 @@ _INSIDE: dict[str, tuple[type[Model], ...]] = {
 
 
 def with_suggestions(problems: Iterable[Problem]) -> list[Problem]:
-    """The same problems; those of unknown keys name the closest known one, when one is close."""
-    return [_suggested(problem) for problem in problems]
+    """The same problems; those of unknown keys name the closest known one, when one is close.
+
+    Only the first `MOST` do: the search takes time, and a body may have ten thousand such keys.
+    """
+    found = list(problems)
+    return [*map(_suggested, found[:MOST]), *found[MOST:]]
 
 
 def _suggested(problem: Problem) -> Problem:

@@ -1,6 +1,6 @@
 """Blackouts: fires inside a window are skipped or put off, all others are left alone."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from domain.blackout import judge
 from domain.due import next_due
 from domain.task import Task
 from tests.conftest import task_of
+from tests.fuzz.effort import within
 
 NIGHT = {"cron": "0 22 * * *", "duration": "8h", "timezone": "Europe/Berlin"}
 LUNCH = {"cron": "0 12 * * mon-fri", "duration": "1h", "timezone": "Europe/Berlin"}
@@ -107,3 +108,36 @@ def test_next_runs_leave_out_what_a_blackout_skips() -> None:
     ]
     never = task({"cron": "0 0 * * *", "duration": "25h"})
     assert next_due(never, 3, after=utc("23T10:30")) == []
+
+
+MINUTELY = {"cron": "* * * * *", "duration": "3660d"}
+
+
+@pytest.mark.parametrize(
+    "blackouts",
+    [
+        [MINUTELY],
+        [MINUTELY | {"then": "defer"}] * 50,
+        [NIGHT | {"cron": "0 9 1 1 *"}] * 49 + [MINUTELY],
+    ],
+    ids=["skip", "defer", "fifty"],
+)
+def test_endless_windows_are_judged_soon(blackouts: list[dict[str, Any]]) -> None:
+    """Ten years of every minute: not a million windows are looked at, nor each fire held to one."""
+    minutely = task_of(blackouts=blackouts, triggers=[{"cron": "* * * * *"}])
+    with within(5):
+        assert judge(minutely, utc("23T10:30")).skipped
+        assert next_due(minutely, 3, after=utc("23T10:30")) == []
+
+
+def test_a_long_window_is_passed_over() -> None:
+    """The next run comes after it, however many fires it skips and although a fire has jitter."""
+    summer = {"cron": "0 0 1 6 *", "duration": "90d"}
+    minutely = task_of(blackouts=[summer], triggers=[{"cron": "* * * * *"}], jitter="30s")
+    at = datetime(2027, 6, 2, tzinfo=UTC)
+    found = next_due(minutely, 2, after=at, seed="seed of a namespace and a task")
+    ends = datetime(2027, 8, 30, tzinfo=UTC)
+    assert [one.replace(second=0, microsecond=0) for one in found] == [
+        ends,
+        ends + timedelta(minutes=1),
+    ]

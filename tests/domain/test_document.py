@@ -187,6 +187,12 @@ def test_json_that_is_no_utf8_is_refused() -> None:
         parse_json(b'{"a": "\xff"}')
 
 
+def test_what_cannot_be_shown_is_in_no_path() -> None:
+    """Below a key with half of a character nothing is looked at: its path could not be told."""
+    problems = _problems('{"\\ud800": ["\\ud800"], "a": "\\u0000"}', as_json=True)
+    assert [p.where for p in problems] == ["", "a"]
+
+
 @given(_JSON)
 def test_json_reads_the_same_by_both_readers(value: Any) -> None:
     """Every JSON value comes out of both readers as it went in."""

@@ -32,6 +32,19 @@ def test_every_name_by_the_rule_is_taken(name: str) -> None:
     assert {task.tenant_id, task.task_id, task.plugin_id} == {name}
 
 
+def test_no_interval_at_all_is_refused_whatever_the_stagger() -> None:
+    """A task that fires all the time has no times to keep the stagger from."""
+    text = file_of(TASK.replace("15m", "0s") + "stagger: 5m\n")
+    assert [p.where for p in problems(text)] == ["tasks[0].triggers[0].every"]
+
+
+def test_a_task_has_so_many_blackouts() -> None:
+    """Every fire is held against each of them."""
+    windows = ["{cron: '0 22 * * *', duration: 8h}"] * 51
+    assert "50 are the most" in only_problem(f"blackouts: [{', '.join(windows)}]").message
+    read(file_of(TASK + f"blackouts: [{', '.join(windows[1:])}]\n"))
+
+
 @pytest.mark.parametrize("value", ["12", "true", "null", "1.5", "[a]", "{a: b}"])
 def test_ids_are_text(value: str) -> None:
     """A number is not a name, not even one that looks like it."""
