@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak lint bench stress simulate dev clean lock
+.PHONY: help demo test faults soak long lint bench stress simulate dev clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,17 @@ test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## all tests, on a real Temporal server
 	@$(BIN)/python -m pytest -n 4 --dist loadscope
 
-soak: $(READY) ## the tests that take minutes
+faults: export PYTHONDONTWRITEBYTECODE :=
+faults: export SEED := $(SEED)
+faults: $(READY) ## every fault of docs/faults.md and its proof (ROWS=7,24 SEED=1)
+	@$(BIN)/python -m pytest -m fault -p tests.faults.plugin --rows "$(ROWS)"
+
+soak: export SEED := $(SEED)
+soak: export SOAK_SECONDS := $(SOAK_SECONDS)
+soak: $(READY) ## faults at random, again and again (SOAK_SECONDS=300 SEED=1)
+	@$(BIN)/python -m pytest -m soak tests/faults/test_soak.py
+
+long: $(READY) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m soak
 
 lint: $(READY) ## ruff, mypy and the import layers

@@ -51,6 +51,7 @@ async def test_a_plugin_that_failed_is_taken_at_its_word(
     assert error.next_retry_delay is None
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize(
     ("status", "code", "retryable"),
     [
@@ -84,6 +85,7 @@ async def test_a_status_decides_whether_to_try_again(
 _RETRYABLE = ["408 Request Timeout", "425 Too Early", "429 Too Many Requests", "503 Unavailable"]
 
 
+@pytest.mark.fault(15)
 @pytest.mark.parametrize("status", _RETRYABLE)
 @pytest.mark.parametrize(
     ("value", "seconds"),
@@ -136,6 +138,7 @@ _DEEP = "[" * 100_000
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize(
     "body",
     [
@@ -188,6 +191,7 @@ async def test_a_result_that_temporal_should_not_keep_is_refused(caller: Caller)
     await caller.call(ok({"status": "SUCCESS", "result": "x" * (MAX_RESULT_BYTES - 2)}))
 
 
+@pytest.mark.fault(12)
 @pytest.mark.parametrize(
     "answer",
     [
@@ -222,6 +226,7 @@ async def test_a_connection_that_breaks_is_no_success(caller: Caller, answer: An
     assert "the call to the plugin broke: " in error.message
 
 
+@pytest.mark.fault(13)
 @pytest.mark.parametrize("data", [_HEAD[:12], _HEAD, _HEAD + b'\r\n{"status": "SUCCESS"}'])
 async def test_an_answer_that_drips_meets_the_deadline(caller: Caller, data: bytes) -> None:
     """The timeout is for the whole answer: a byte now and then does not extend it."""

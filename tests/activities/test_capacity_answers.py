@@ -12,6 +12,7 @@ from tests.activities.capacity_calls import failed
 from tests.activities.server import Answer, RawServer, drip, http, ok, raw, reset
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize(
     ("status", "code", "final"),
     [
@@ -74,6 +75,7 @@ _NOT_THE_CONTRACT = {
 }
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("release", [False, True])
 @pytest.mark.parametrize(
     ("body", "words"), _NOT_THE_CONTRACT.items(), ids=lambda text: text[:45] or "empty"
@@ -100,6 +102,7 @@ async def test_an_answer_larger_than_the_limit_is_not_read_on(
         assert "larger than" in error.message
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize(
     "answer",
     [

@@ -167,6 +167,7 @@ async def test_on_conflict_holds_for_capacity_too(
     await _given_back(plugin, reserving, tenant)
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize(
     "nonsense",
     [
@@ -210,6 +211,7 @@ async def test_a_service_that_refuses_for_good_is_asked_again_later(
     await _given_back(plugin, reserving, tenant)
 
 
+@pytest.mark.fault(14)
 async def test_an_answer_that_was_lost_reserved_once(
     reserving: Governed, plugin: SandboxClient
 ) -> None:
@@ -224,6 +226,7 @@ async def test_an_answer_that_was_lost_reserved_once(
     await _given_back(plugin, reserving, tenant)
 
 
+@pytest.mark.fault(14)
 async def test_a_reservation_whose_answers_were_all_lost_is_given_back(
     reserving: Governed, plugin: SandboxClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

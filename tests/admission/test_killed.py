@@ -99,6 +99,7 @@ async def _scene(folder: Path, plugin_url: str, sandbox: SandboxClient) -> Async
             yield Scene(governed, workers, sandbox, new_tenant())
 
 
+@pytest.mark.fault(3)
 @pytest.mark.soak
 async def test_a_worker_killed_after_the_grant_and_while_runs_hold_leaves_nothing(
     plugin: SandboxClient, plugin_url: str, tmp_path: Path
@@ -128,6 +129,7 @@ async def test_a_worker_killed_after_the_grant_and_while_runs_hold_leaves_nothin
         await scene.settled(groups, runs)
 
 
+@pytest.mark.fault(3)
 @pytest.mark.soak
 async def test_a_worker_killed_again_and_again_leaves_nothing(
     plugin: SandboxClient, plugin_url: str, tmp_path: Path

@@ -39,6 +39,7 @@ async def _groups(
     return holders, others
 
 
+@pytest.mark.fault(21)
 async def test_a_terminated_governor_begins_anew_from_the_live_runs(governed: Governed) -> None:
     """Nobody is admitted twice while holders hold, and everybody who waits is served."""
     tenant, places = new_tenant(), [Place() for _ in range(5)]
@@ -63,6 +64,7 @@ async def test_a_terminated_governor_begins_anew_from_the_live_runs(governed: Go
     await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.fault(21)
 @pytest.mark.soak
 async def test_a_governor_terminated_over_and_over_never_admits_two(governed: Governed) -> None:
     """Whenever it happens: while runs ask, are granted, hold and end."""
@@ -83,6 +85,7 @@ async def test_a_governor_terminated_over_and_over_never_admits_two(governed: Go
     await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.fault(21)
 async def test_a_governor_terminated_while_no_worker_runs_begins_anew(temporal: Client) -> None:
     """The worker is started again: it asks live runs, whose workflows it must first take up."""
     governed = Governed(temporal)
@@ -104,6 +107,7 @@ async def test_a_governor_terminated_while_no_worker_runs_begins_anew(temporal: 
         await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.fault(21)
 async def test_a_run_that_does_not_answer_is_presumed_to_hold(
     temporal: Client, governed: Governed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,6 +23,7 @@ async def _gone(run: Handle, status: WorkflowExecutionStatus) -> None:
     await eventually_async(so, within=20)
 
 
+@pytest.mark.fault(20)
 @pytest.mark.soak
 async def test_a_terminated_holder_is_freed_within_a_minute(governed: Governed) -> None:
     """With the product's own pauses: the next goes on in time, and one only."""
@@ -38,6 +39,7 @@ async def test_a_terminated_holder_is_freed_within_a_minute(governed: Governed) 
     await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.fault(20)
 @pytest.mark.usefixtures("impatient")
 async def test_everybody_who_is_terminated_is_freed(governed: Governed) -> None:
     """Holders and waiting runs of many groups: each group's survivor goes, alone."""
@@ -64,6 +66,7 @@ async def test_everybody_who_is_terminated_is_freed(governed: Governed) -> None:
     await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.fault(20)
 @pytest.mark.soak
 @pytest.mark.usefixtures("impatient")
 async def test_a_holder_that_times_out_is_freed(governed: Governed) -> None:

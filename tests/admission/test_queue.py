@@ -93,6 +93,7 @@ async def test_a_run_cancelled_while_it_waits_leaves_the_queue(governed: Governe
     await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.fault(20)
 async def test_a_run_cancelled_while_it_runs_is_released_when_its_call_is_closed(
     governed: Governed,
 ) -> None:
@@ -129,6 +130,7 @@ async def test_a_run_cancelled_as_soon_as_it_starts_leaves_nothing(governed: Gov
     await governed.nothing_is_left(tenant)
 
 
+@pytest.mark.fault(22)
 async def test_a_lower_quota_lets_who_runs_go_on_and_new_runs_wait(governed: Governed) -> None:
     """Lowered under load nobody is stopped; raised again, who waits goes."""
     place, tenant = Place(), new_tenant()

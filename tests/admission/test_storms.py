@@ -67,6 +67,7 @@ async def real(temporal: Client, plugin: SandboxClient, plugin_url: str) -> Asyn
         yield Real(governed, plugin)
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("pairs", [20, pytest.param(500, marks=pytest.mark.soak)])
 async def test_pairs_of_one_mutex_group_due_at_one_instant_never_meet(
     real: Real, pairs: int

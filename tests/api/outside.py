@@ -57,7 +57,7 @@ def outside(folder: Path, **environment: str) -> Iterator[Outside]:
     before = log.read_text() if log.exists() else ""
     known = {"TASKFLOW_LOG_FORMAT": "json", "TASKFLOW_TOKENS_FILE": str(tokens)}
     command = (sys.executable, "-m", "starter.api", "--port", "0")
-    with process(log, *command, **known, **environment) as child:
+    with process(log, *command, **known | environment) as child:
 
         def listens() -> str | None:
             assert child.poll() is None, log.read_text()

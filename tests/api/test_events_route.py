@@ -89,6 +89,7 @@ async def test_each_mode_tells_the_same_event(shop: Door, acme: dict[str, str]) 
     assert run["run_id"].startswith("run/acme/check/event/")
 
 
+@pytest.mark.fault(16)
 async def test_the_same_event_a_hundred_times_at_once_is_one_run(
     shop: Door, temporal: Client, acme: dict[str, str]
 ) -> None:

@@ -48,6 +48,7 @@ async def away(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Door]:
             yield opened
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("plugin_id", MISLEADING)
 async def test_the_door_refuses_it_wherever_it_is_named(away: Door, plugin_id: str) -> None:
     """In a task, in one of several, in a dry run and in a filter; before Temporal is asked."""
@@ -65,6 +66,7 @@ async def test_the_door_refuses_it_wherever_it_is_named(away: Door, plugin_id: s
     assert problem(listed, 422, "INVALID_INPUT")["errors"][0]["path"] == "plugin_id"
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("task_id", [name for name in MISLEADING if name not in ("", ".", "..")])
 async def test_no_path_of_the_api_takes_it_for_a_task(away: Door, task_id: str) -> None:
     """It is there for nobody, however it is written, and Temporal is not asked."""
@@ -74,6 +76,7 @@ async def test_no_path_of_the_api_takes_it_for_a_task(away: Door, task_id: str) 
         problem(answer, 404, "NOT_FOUND")
 
 
+@pytest.mark.fault(29)
 @pytest.mark.parametrize("plugin_id", MISLEADING)
 def test_files_refuse_it(policy: Policy, plugin_id: str) -> None:
     """YAML and JSON alike."""
@@ -105,6 +108,7 @@ def _called(plugin_id: str) -> list[httpx.URL]:
     return urls
 
 
+@pytest.mark.fault(29)
 @settings(max_examples=40, deadline=None, derandomize=True)  # a loop and a client for each
 @given(st.from_regex(rf"\A{NAME}\Z"))
 @example("a..b")
@@ -117,6 +121,7 @@ def test_a_name_that_is_taken_is_one_segment_of_the_url(plugin_id: str) -> None:
     assert str(stop) == f"http://runtime.example:8089{FOLDER}/{plugin_id}/executions/run%2Fa%2Fb"
 
 
+@pytest.mark.fault(29)
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.one_of(st.text(), st.sampled_from(MISLEADING)))
 @example("//evil.example/")

@@ -99,6 +99,7 @@ async def stage(policy: Policy, tmp_path_factory: pytest.TempPathFactory) -> Asy
                 yield Stage(place, folder, client, environment, server, stack, api)
 
 
+@pytest.mark.fault(10)
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
 async def test_row_10_temporal_is_away_while_requests_come(
     stage: Stage, tenant: str, number: signal.Signals
@@ -169,6 +170,7 @@ async def _nothing_was_done(stage: Stage, tenant: str) -> None:
     assert await stage.remembered(tenant) == await stage.schedules(tenant) == {"report"}
 
 
+@pytest.mark.fault(11)
 @pytest.mark.soak
 async def test_row_11_the_api_is_killed_while_it_registers_many(stage: Stage, tenant: str) -> None:
     """The same request to another process ends in exactly the wanted state, and changes no more."""

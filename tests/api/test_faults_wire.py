@@ -85,6 +85,7 @@ def _takers(http: httpx.Client) -> list[tuple[str, str, dict[str, Any]]]:
     return found
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize("what", BODIES)
 def test_no_route_takes_what_is_no_strict_json(http: httpx.Client, what: str) -> None:
     """400 on every route that takes a body, whatever kinds of JSON it takes."""
@@ -98,6 +99,7 @@ def test_no_route_takes_what_is_no_strict_json(http: httpx.Client, what: str) ->
             problem(answer, status, code)
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize("said", NOT_JSON)
 def test_no_route_takes_another_content_type(http: httpx.Client, said: str) -> None:
     """415; and so without any."""
@@ -107,6 +109,7 @@ def test_no_route_takes_another_content_type(http: httpx.Client, said: str) -> N
             problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")
 
 
+@pytest.mark.fault(27)
 def test_no_route_reads_twenty_megabytes(http: httpx.Client) -> None:
     """413, whether the length is told or not; and the process has not kept them."""
 

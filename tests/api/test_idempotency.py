@@ -125,6 +125,7 @@ async def test_many_at_once_are_answered_alike(
     assert deleted[0].status_code == 200
 
 
+@pytest.mark.fault(11)
 async def test_a_process_that_died_before_it_answered_starts_no_second_run(
     temporal: Client, ann: Operator
 ) -> None:

@@ -115,6 +115,7 @@ async def test_what_pluginkit_reports_is_taken(runtime_api: Door, executions: Ex
     assert end.result.result == [7]
 
 
+@pytest.mark.fault(17)
 async def test_reports_in_any_order_and_twice_never_make_a_run_go_back(
     runtime_api: Door, executions: Executions
 ) -> None:
@@ -155,6 +156,7 @@ async def test_the_same_end_a_hundred_times_is_one(
     await run.end()
 
 
+@pytest.mark.fault(18)
 async def test_a_request_that_was_taken_and_is_replayed_is_401(
     runtime_api: Door, executions: Executions
 ) -> None:
@@ -185,6 +187,7 @@ async def test_a_request_that_could_not_be_taken_may_be_repeated(runtime_api: Do
         problem(answer, 404, "NOT_FOUND")
 
 
+@pytest.mark.fault(17)
 async def test_old_attempts_ended_runs_and_foreign_ones(
     runtime_api: Door, executions: Executions
 ) -> None:
@@ -263,6 +266,7 @@ def _forgeries() -> dict[str, dict[str, str]]:
     }
 
 
+@pytest.mark.fault(18)
 @pytest.mark.parametrize("kind", _forgeries())
 async def test_a_signature_that_is_not_right_is_401(runtime_api: Door, kind: str) -> None:
     """Forged, stale, malformed: always the same answer, and never the fault of the API."""
@@ -272,6 +276,7 @@ async def test_a_signature_that_is_not_right_is_401(runtime_api: Door, kind: str
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+@pytest.mark.fault(18)
 async def test_a_report_without_signature_or_token_is_401(runtime_api: Door, api: Door) -> None:
     """Also a signed one, where no secret is shared with anybody."""
     body = _report()

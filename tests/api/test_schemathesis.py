@@ -95,6 +95,7 @@ async def whole(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Outsi
             yield served
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(
     ("examples", "whole_tasks"),
     [(2, False), pytest.param(60, True, marks=pytest.mark.soak)],

@@ -16,6 +16,7 @@ from tests.workflows.harness import attributes_of, details_of
 pytestmark = pytest.mark.usefixtures("impatient")
 
 
+@pytest.mark.fault(15)
 async def test_fifty_failing_at_once_lead_to_one_opening_one_notice_and_one_probe_at_a_time(
     scene: Scene,
 ) -> None:

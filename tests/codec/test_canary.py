@@ -17,6 +17,7 @@ def traces(text: str) -> Iterator[bytes]:
         yield encoded[4 if before else 0 : -4]
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("what", CANARIES)
 def test_temporal_keeps_nothing_in_clear_text(story: Story, encrypted: Stack, what: str) -> None:
     """After runs that ended well, failed, were undone, retried, accepted, made by events, held."""
@@ -26,6 +27,7 @@ def test_temporal_keeps_nothing_in_clear_text(story: Story, encrypted: Stack, wh
     assert [trace for trace in traces(CANARIES[what]) if trace in kept] == []
 
 
+@pytest.mark.fault(30)
 @pytest.mark.parametrize("what", CANARIES)
 def test_no_process_logs_it(story: Story, encrypted: Stack, what: str) -> None:
     """Worker and API at their most talkative; commands write nothing else than their answers."""
@@ -35,6 +37,7 @@ def test_no_process_logs_it(story: Story, encrypted: Stack, what: str) -> None:
     assert [trace for trace in traces(CANARIES[what]) if trace in logged] == []
 
 
+@pytest.mark.fault(30)
 def test_without_keys_the_canary_is_found(encrypted: Stack) -> None:
     """The same search, in the same files: what is not encrypted is seen by it."""
     canary = "canary-unkeyed-77e0b1"

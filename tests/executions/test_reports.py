@@ -45,6 +45,7 @@ _STEPS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.fault(17)
 async def test_reports_in_any_order_end_it_once_and_never_go_back(executions: Executions) -> None:
     """Whatever is older than what is known changes nothing, and after the end nothing does."""
 
@@ -72,6 +73,7 @@ async def test_reports_in_any_order_end_it_once_and_never_go_back(executions: Ex
     await asyncio.gather(*(play(order) for order in permutations(_STEPS)))
 
 
+@pytest.mark.fault(17)
 async def test_a_report_that_comes_twice_changes_nothing(executions: Executions) -> None:
     """Also a final one: the second meets an attempt that is over."""
     run = await executions.start()
@@ -113,6 +115,7 @@ async def test_two_hundred_ends_at_once_are_one(executions: Executions) -> None:
     assert end.result.result == outcomes.index("taken")
 
 
+@pytest.mark.fault(17)
 async def test_a_foreign_or_unknown_execution_gives_nothing_away(executions: Executions) -> None:
     """Another tenant's, one that is none, and one whose nonce is wrong all look the same."""
     run = await executions.start()
@@ -144,6 +147,7 @@ async def test_a_foreign_or_unknown_execution_gives_nothing_away(executions: Exe
         await report(executions.client, "acme", told.says(0, "SUCCESS", nonce="0" * 32))
 
 
+@pytest.mark.fault(7, 17)
 async def test_an_old_attempt_cannot_end_the_next(executions: Executions) -> None:
     """What attempt 1 still says is refused, before and after attempt 2 ends."""
     run = await executions.start(attempts=2)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from temporalio.client import Client
 from temporalio.worker import Worker
 
@@ -61,6 +62,7 @@ async def test_a_report_of_a_call_still_open_does_not_disturb_it(executions: Exe
     assert end.result.result == "end"
 
 
+@pytest.mark.fault(1)
 async def test_the_report_ends_it_though_its_worker_was_killed(
     temporal: Client, runtime: RawServer, tmp_path: Path
 ) -> None:

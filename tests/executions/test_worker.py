@@ -82,6 +82,7 @@ async def test_a_reported_failure_is_final_where_retries_are_off(
         )
 
 
+@pytest.mark.fault(6)
 async def test_a_worker_that_stops_gives_up_its_calls_in_time(
     temporal: Client, runtime: RawServer, parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,18 +17,13 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus
 
-from domain.document import Document
 from domain.executions import ExecutionReport, compensation_key
-from domain.ids import delivery_id, notice_id, schedule_id, scheduled_run_id
-from domain.registration import read_registration
+from domain.ids import delivery_id, notice_id
 from domain.task import Task
-from domain.triggers import task_times
 from sandbox.client import Delivery
-from shared.policy import load_policy
 from starter.executions import report
-from starter.registry import carry_out, make_plan
-from tests.conftest import POLICY_FILE
-from tests.killed.stack import DOWN, DOWN_TENANT, QUEUE, SECRET, Stack
+from tests.killed.clock import register
+from tests.killed.stack import DOWN, DOWN_TENANT, SECRET, Stack
 from tests.starter.harness import eventually_async
 from tests.workflows.harness import Handle, attributes_of
 
@@ -40,8 +35,6 @@ SLA = {
     "severity": "high",
     "while_paused": "runs",
 }
-CLOCK = "clock"
-"""The tenant whose task fires every ten seconds all the while."""
 ROUNDS = 5
 _CALLED_WITHIN = 10.0
 """Seconds after which a worker that stands still has not called its plugin, and will not."""
@@ -67,7 +60,8 @@ class Scene:
     runs: dict[str, str] = field(default_factory=dict)
     """The run that was met at a step."""
     rounds: int = 0
-    killed_at: float = 0.0
+    healed_at: datetime | None = None
+    """When the other worker was there."""
 
     async def play(self) -> None:
         """From nothing to a killed worker, and another one that works."""
@@ -75,40 +69,18 @@ class Scene:
         await sandbox.configure_notifications(script=["hang", "ok"])
         await sandbox.configure_sink(DOWN, secret=SECRET, script=["503"])
         [worker] = await stack.staffed(1)
-        await self._register()
+        await register(stack)
         await self._hold()
         while not await self._round():
             assert self.rounds < ROUNDS, f"met only {self.met}"
         await self._meet_new_runs()
         worker.kill()
-        self.killed_at = time.monotonic()
         await sandbox.configure_capacity()
         await sandbox.configure_notifications()
         await sandbox.configure_sink(DOWN, secret=SECRET)
         await self._report()
         await stack.staffed(1)
-
-    async def fires_are_due(self) -> int:
-        """Stop the clock, and have all its fires be due; how many they are."""
-        schedule = self.stack.client.get_schedule_handle(schedule_id(CLOCK, "often"))
-        began = (await schedule.describe()).info.created_at
-        task = self.stack.tasks[f"{CLOCK}/often"]
-        since_fire = datetime.now(UTC).timestamp() % 10
-        await asyncio.sleep(max(0.0, 3 - since_fire, (since_fire > 8) * (13 - since_fire)))
-        until = datetime.now(UTC)  # far from any fire
-        await schedule.delete()
-        fires = list(task_times(task, after=began, until=until))
-        self.stack.due[CLOCK] = {scheduled_run_id(CLOCK, "often", at) for at in fires}
-        return len(fires)
-
-    async def _register(self) -> None:
-        """A task with a schedule, as `taskflow apply` makes it."""
-        said = {"tenant_id": CLOCK, "task_id": "often", "plugin_id": CLOCK, "overlap": "allow"}
-        document = Document({"tasks": [said | {"triggers": [{"every": "10s"}]}]})
-        registration = read_registration(document, load_policy(POLICY_FILE))
-        plan = await make_plan(self.stack.client, registration, task_queue=QUEUE)
-        await carry_out(self.stack.client, plan)
-        [self.stack.tasks[f"{CLOCK}/often"]] = registration.tasks
+        self.healed_at = datetime.now(UTC)
 
     async def _hold(self) -> None:
         """Runs that stay where they are for as long as need be."""

@@ -3,12 +3,10 @@
 import asyncio
 import base64
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -27,12 +25,13 @@ from sandbox.client import Delivery, Notification, Reservation, SandboxClient
 from shared.governor import view_governor
 from shared.schedules import run_attributes
 from shared.search_attributes import register_search_attributes
-from shared.settings import ROOT
 from starter.runs import list_runs
 from tests.conftest import task_of
 from tests.killed.oracle import Evidence, wrong
+from tests.killed.server import Child, Sandbox, Server
 from tests.killed.workers import Worker
-from tests.watch.processes import Setting, process, setting
+from tests.proxy import Way, way_to
+from tests.watch.processes import Setting, setting
 from tests.workflows.harness import Handle
 
 QUEUE = "killed"
@@ -42,6 +41,8 @@ EVERYBODY = "audit"
 DOWN = "pager"
 """The sink that hears of one tenant, `DOWN_TENANT`, and may be down."""
 DOWN_TENANT = "sink"
+_HTTP = "http://"
+_SERVICES = ("plugins", "capacity", "notifications", "sinks")
 _SINKS = f"""
 sinks:
   - {{name: {EVERYBODY}, url: "URL/events/{EVERYBODY}", secret_env: SINKS_SECRET}}
@@ -62,27 +63,32 @@ class Outside:
 
 @dataclass(slots=True)
 class Stack:
-    """Everything that runs, what was started on it, and what the outside wrote down."""
+    """Everything that runs, what was started on it, and what the outside wrote down.
+
+    `ways`: those on which workers reach Temporal and each service, by name, if they were wanted.
+    """
 
     folder: Path
     place: Setting
+    server: Server
     client: Client
+    outside: Sandbox
     sandbox: SandboxClient
     environment: dict[str, str]
-    journal: Path
+    ways: dict[str, Way]
     tasks: dict[str, Task] = field(default_factory=dict)
     due: dict[str, set[str]] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
 
-    def start_worker(self) -> Worker:
+    def start_worker(self, **environment: str) -> Worker:
         """One more worker process."""
         name = f"worker-{len(self.workers)}"
-        self.workers.append(Worker(self.folder, name, self.environment))
+        self.workers.append(Worker(self.folder, name, self.environment | environment))
         return self.workers[-1]
 
     def alive(self) -> list[Worker]:
-        """The workers that have not ended."""
-        return [worker for worker in self.workers if worker.process.poll() is None]
+        """The workers that have not ended, and were not asked to."""
+        return [w for w in self.workers if w.process.poll() is None and not w.leaving]
 
     async def staffed(self, count: int) -> list[Worker]:
         """As many workers as that, ready: more are started, and superfluous ones end."""
@@ -198,7 +204,7 @@ class Stack:
 
     def lines(self) -> list[dict[str, Any]]:
         """The sandbox's own log."""
-        text = self.journal.read_text()
+        text = self.outside.journal.read_text()
         return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
 
     def logged(self, action: str) -> list[dict[str, Any]]:
@@ -214,16 +220,32 @@ def _lost(lines: Iterable[Mapping[str, Any]]) -> Counter[str]:
 
 
 @asynccontextmanager
-async def stack_in(folder: Path) -> AsyncIterator[Stack]:
-    """Server and sandbox, and no worker yet; every process is gone at the end."""
-    journal = folder / "sandbox.jsonl"
-    with _sandbox(journal) as url:
-        place = setting(folder, url, QUEUE)
+async def stack_in(folder: Path, *, ways: bool = False) -> AsyncIterator[Stack]:
+    """Server and sandbox, and no worker yet; every process is gone at the end.
+
+    `ways`: workers reach each of them on a way of its own, which a test may close.
+    """
+    async with AsyncExitStack() as ending:
+        child = Child(folder / "sandbox.log", ending)
+        outside = Sandbox.on_a_free_port(child, folder / "sandbox.jsonl")
+        await outside.start()
+        place = setting(folder, _HTTP + outside.address, QUEUE)
+        server = Server(place, Child(folder / "server.log", ending))
+        client = await server.start()
+        targets = {"temporal": place.address} | dict.fromkeys(_SERVICES, outside.address)
+        opened = {
+            name: await ending.enter_async_context(way_to(target))
+            for name, target in targets.items()
+            if ways
+        }
+        at = targets | {name: way.address for name, way in opened.items()}
         sinks = folder / "sinks.yaml"
-        sinks.write_text(_SINKS.replace("URL", url))
+        sinks.write_text(_SINKS.replace("URL", _HTTP + at["sinks"]))
         environment = place.environment | {
-            "TASKFLOW_CAPACITY_URL": url,
-            "TASKFLOW_NOTIFICATIONS_URL": url,
+            "TEMPORAL_ADDRESS": at["temporal"],
+            "TASKFLOW_PLUGIN_URL": _HTTP + at["plugins"],
+            "TASKFLOW_CAPACITY_URL": _HTTP + at["capacity"],
+            "TASKFLOW_NOTIFICATIONS_URL": _HTTP + at["notifications"],
             "TASKFLOW_NOTIFICATIONS_TIMEOUT": "60",
             "TASKFLOW_SINKS_FILE": str(sinks),
             "SINKS_SECRET": SECRET,
@@ -231,32 +253,13 @@ async def stack_in(folder: Path) -> AsyncIterator[Stack]:
             "TASKFLOW_FORECAST": "false",
             "TASKFLOW_LOG_FORMAT": "json",
         }
-        with process(folder / "server.log", *place.server):
-            client = await place.client()
-            await register_search_attributes(client)
-            async with SandboxClient(url) as sandbox:
-                for name in (EVERYBODY, DOWN):
-                    await sandbox.configure_sink(name, secret=SECRET)
-                stack = Stack(folder, place, client, sandbox, environment, journal)
-                try:
-                    yield stack
-                finally:
-                    for worker in stack.alive():
-                        worker.kill()
-
-
-@contextmanager
-def _sandbox(journal: Path) -> Iterator[str]:
-    """A sandbox of its own, and its base URL."""
-    command = [sys.executable, "-m", "sandbox", "--port", "0", "--log", str(journal)]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
-    ) as child:
-        assert child.stdout is not None
+        await register_search_attributes(client)
+        sandbox = await ending.enter_async_context(SandboxClient(_HTTP + outside.address))
+        for name in (EVERYBODY, DOWN):
+            await sandbox.configure_sink(name, secret=SECRET)
+        stack = Stack(folder, place, server, client, outside, sandbox, environment, opened)
         try:
-            said = child.stdout.readline()
-            assert said.startswith("sandbox: http://"), said
-            yield said.removeprefix("sandbox: ").strip()
+            yield stack
         finally:
-            child.kill()
-            child.wait(10)
+            for worker in stack.workers:
+                worker.kill()

@@ -16,6 +16,7 @@ RUNS = 200
 LEAST_SHARE = 0.97
 
 
+@pytest.mark.fault(12, 13, 15)
 async def test_nearly_every_run_succeeds_whose_first_call_fails(
     storm: Storm, measured: Callable[[str], None]
 ) -> None:
@@ -28,6 +29,7 @@ async def test_nearly_every_run_succeeds_whose_first_call_fails(
     assert ended.share >= LEAST_SHARE
 
 
+@pytest.mark.fault(15)
 async def test_a_plugin_that_throttles_is_called_again_when_it_says(storm: Storm) -> None:
     """Not a moment before its `Retry-After` is over."""
     calls: dict[str, list[datetime]] = {}
@@ -38,6 +40,7 @@ async def test_a_plugin_that_throttles_is_called_again_when_it_says(storm: Storm
     assert all(second - first >= timedelta(seconds=1) for first, second in calls.values())
 
 
+@pytest.mark.fault(1, 12, 15)
 @pytest.mark.soak
 async def test_nearly_every_run_succeeds_although_circuits_open_and_workers_die(
     scene: Scene, measured: Callable[[str], None]

@@ -109,6 +109,7 @@ async def _calls(stack: Stack, tenant: str, task_id: str) -> list[Delivery]:
     return [one for one in found if one.tenant_id == tenant]
 
 
+@pytest.mark.fault(6)
 def test_a_worker_that_is_told_to_stop_ends_within_its_grace(
     aftermath: Aftermath, measured: Callable[[str], None]
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_worker_that_is_told_to_stop_ends_within_its_grace(
     assert aftermath.took <= GRACE.total_seconds() + MARGIN
 
 
+@pytest.mark.fault(6)
 async def test_calls_of_a_worker_that_stops_finish_or_are_made_again(
     aftermath: Aftermath, stack: Stack
 ) -> None:
@@ -130,6 +132,7 @@ async def test_calls_of_a_worker_that_stops_finish_or_are_made_again(
     assert again[-1].attempt > 1
 
 
+@pytest.mark.fault(7)
 async def test_old_attempts_of_a_worker_that_stood_still_are_refused(
     aftermath: Aftermath, stack: Stack, measured: Callable[[str], None]
 ) -> None:
@@ -140,6 +143,7 @@ async def test_old_attempts_of_a_worker_that_stood_still_are_refused(
     assert refused
 
 
+@pytest.mark.fault(7)
 @pytest.mark.soak
 async def test_all_old_attempts_of_a_worker_that_stood_still_for_a_minute_are_refused(
     scene: Scene,

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
@@ -13,6 +14,7 @@ from workflows.task_run import TaskRun
 HISTORY = Path(__file__).parent / "histories" / "slow_first_answer.json"
 
 
+@pytest.mark.fault(7)
 async def test_a_run_whose_first_answer_took_long_can_go_on_with_another_worker() -> None:
     """Replayed, the clock of its first step stands where that step ended, and nothing may hang on
     it: of a run that froze with its worker for eight seconds no worker could take over.

@@ -32,6 +32,7 @@ async def found(scene: Scene) -> AsyncIterator[dict[str, list[str]]]:
     await sandbox.configure_sink(EVERYBODY, secret=SECRET)
 
 
+@pytest.mark.fault(14)
 async def test_what_is_unheard_is_done_once(found: dict[str, list[str]], stack: Stack) -> None:
     """One effect, one reservation, one notification of each breach, each change once."""
     assert found[TENANT] == []
@@ -55,6 +56,7 @@ async def test_what_is_unheard_is_done_once(found: dict[str, list[str]], stack: 
     await eventually_async(all_heard, within=60)
 
 
+@pytest.mark.fault(15)
 async def test_what_a_plugin_refuses_is_not_tried_again(
     found: dict[str, list[str]], stack: Stack
 ) -> None:

@@ -23,6 +23,8 @@ class Worker:
     ) -> None:
         self.log = folder / f"{name}.log"
         self._ready = folder / f"{name}.ready"
+        self.leaving = False
+        """It was asked to stop, and may take its time."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(OWN)}
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -33,6 +35,11 @@ class Worker:
                 stderr=output,
                 start_new_session=True,
             )
+
+    @property
+    def is_ready(self) -> bool:
+        """It works, as far as it has told."""
+        return self._ready.exists() and self.process.poll() is None
 
     async def ready(self) -> None:
         """Return when it works."""
@@ -60,6 +67,7 @@ class Worker:
 
     def terminate(self) -> None:
         """SIGTERM; it may take its grace."""
+        self.leaving = True
         self.process.terminate()
 
     async def gone(self, within: float) -> int:

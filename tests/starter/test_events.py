@@ -109,6 +109,7 @@ def _found(attributes: TypedSearchAttributes) -> dict[str, Any]:
     return ours
 
 
+@pytest.mark.fault(16)
 async def test_the_same_event_a_hundred_times_at_once_is_one_run(events: EventTenant) -> None:
     """A hundred equal answers, of two processes, and of a limit of one each is allowed."""
     await events.register("a", max_events_per_minute=1)

@@ -52,6 +52,7 @@ async def test_a_quota_outlives_the_next_file_that_does_not_declare_the_tenant(
     assert change.changes == ["max_concurrent: 3 -> none"]
 
 
+@pytest.mark.fault(22)
 async def test_a_change_counts_for_who_asks_next(limits: Limits, tenant: str) -> None:
     """Lowered below what is held it stops nobody and admits nobody; raised, it admits at once."""
     task = task_of(tenant_id=tenant, overlap="allow")

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 
+import pytest
 from temporalio.client import WorkflowExecutionStatus
 
 from domain.attributes import RESUME
@@ -31,6 +32,7 @@ async def _versions(deployed: Deployed, runs: list[Handle]) -> set[str]:
     return set().union(*(one.versions for one in told))
 
 
+@pytest.mark.fault(31)
 async def test_a_release_that_open_runs_could_not_follow_breaks_none(
     deployed: Deployed, plugin: SandboxClient
 ) -> None:

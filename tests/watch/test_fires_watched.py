@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import pytest
+
 from domain.ids import scheduled_run_id
 from domain.states import RunState
 from domain.task import Task
@@ -45,6 +47,7 @@ async def test_a_fire_beyond_the_catchup_is_a_missed_run_with_a_reason(watched: 
     await control.delete(watched.client, task.tenant_id, task.task_id)
 
 
+@pytest.mark.fault(9)
 async def test_a_fire_inside_the_catchup_runs_late_and_once(watched: Watched) -> None:
     """The plugin is told the nominal time, and the run says that the watch started it."""
     task = await without_schedule(watched, catchup="10m")
@@ -61,6 +64,7 @@ async def test_a_fire_inside_the_catchup_runs_late_and_once(watched: Watched) ->
     await control.delete(watched.client, task.tenant_id, task.task_id)
 
 
+@pytest.mark.fault(9)
 async def test_a_long_outage_is_summed_up_and_counted_exactly(watched: Watched) -> None:
     """Few records for a task, the last of which counts the rest."""
     task = await watched.register(triggers=[{"every": "10m"}], catchup="10m")
@@ -104,6 +108,7 @@ async def test_a_fire_during_the_tasks_own_run_is_skipped(watched: Watched) -> N
     await control.delete(watched.client, task.tenant_id, task.task_id)
 
 
+@pytest.mark.fault(5)
 async def test_lateness_is_counted_while_no_worker_takes_runs_up(watched: Watched) -> None:
     """A run that nobody started waits, then is late; started soon enough it was on time."""
     other = Watched(watched.client, watched.policy)

@@ -6,6 +6,8 @@ import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from domain.document import Document
 from domain.policy import Policy
 from domain.registration import read_registration
@@ -23,6 +25,7 @@ QUEUE = "outage"
 DOWN = timedelta(seconds=32)
 
 
+@pytest.mark.fault(9)
 async def test_every_fire_of_an_outage_runs_once_or_is_shown_as_missed(
     policy: Policy, plugin: SandboxClient, plugin_url: str, tmp_path: Path
 ) -> None:

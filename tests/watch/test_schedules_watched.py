@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from temporalio.client import ScheduleIntervalSpec, ScheduleUpdate, ScheduleUpdateInput
 
 from domain.states import RunState
@@ -19,6 +20,7 @@ def just_now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
+@pytest.mark.fault(24)
 async def test_a_deleted_schedule_is_made_again_and_its_fires_run_once(watched: Watched) -> None:
     """Every fire between the registration and the tick has one run, also when it is repeated."""
     began = just_now()
@@ -94,6 +96,7 @@ async def test_a_deleted_task_does_not_come_back(watched: Watched) -> None:
     assert await gone()
 
 
+@pytest.mark.fault(24)
 async def test_a_foreign_pause_is_reported_and_its_fires_are_shown_as_skipped(
     watched: Watched,
 ) -> None:

@@ -24,6 +24,7 @@ QUEUE = "worker-down"
 DOWN = timedelta(minutes=2)
 
 
+@pytest.mark.fault(5)
 @pytest.mark.soak
 async def test_every_fire_of_two_minutes_without_a_worker_runs_once_and_late(
     policy: Policy, plugin: SandboxClient, plugin_url: str, tmp_path: Path

@@ -37,6 +37,7 @@ def test_ctrl_c_ends_the_demo_and_all_it_started(marked: Marked) -> None:
     assert not marked.survivors()
 
 
+@pytest.mark.fault(8)
 def test_the_server_killed_under_the_demo_comes_back_and_nothing_is_lost(marked: Marked) -> None:
     """After kill -9 of the server every run still happens exactly once, a reported one too."""
     demo = marked.start("demo", DEMO_SECONDS="15")

@@ -47,6 +47,7 @@ async def _start_late(runs: Runs, task: Task) -> Handle:
     return await runs.start(task, ManualFire(at=datetime.now(UTC) - timedelta(hours=2)))
 
 
+@pytest.mark.fault(13)
 async def test_a_plugin_that_works_for_too_long_is_told_of_twice(runs: Runs) -> None:
     """A warning when most of the time is over, a breach when all of it is, while it works."""
     place = Place()

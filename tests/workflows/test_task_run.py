@@ -178,6 +178,7 @@ async def test_a_skipped_run_says_why(runs: Runs) -> None:
     assert "- why: the flag is off" in await details_of(handle)
 
 
+@pytest.mark.fault(1)
 async def test_a_lost_worker_leads_to_the_next_attempt(runs: Runs) -> None:
     """Silence longer than the heartbeat timeout ends an attempt, and another one follows."""
     lines = f"{_QUICK}\nheartbeat_timeout: 1s"
