@@ -34,6 +34,7 @@ async def echo(temporal: Client, tmp_path_factory: pytest.TempPathFactory) -> As
         yield opened
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -81,6 +82,7 @@ async def test_strict_json_is_read_as_it_is(echo: Door, body: Any) -> None:
         assert (answer.status_code, answer.json()) == (200, body)
 
 
+@pytest.mark.fault(27)
 @pytest.mark.parametrize(
     "said",
     [
@@ -106,6 +108,7 @@ async def test_a_body_may_be_left_out_where_it_is_optional(echo: Door) -> None:
     problem(await echo.http.put("/echo", headers=JSON), 400, "UNREADABLE_BODY")
 
 
+@pytest.mark.fault(27)
 async def test_a_body_that_says_it_is_too_large_is_not_read(echo: Door) -> None:
     """Twenty megabytes cost a header, and the limit is exact."""
     sent = 0
@@ -158,6 +161,7 @@ async def test_a_body_that_does_not_come_is_given_up(
     problem(answer, 408, "BODY_TIMEOUT")
 
 
+@pytest.mark.fault(27)
 async def test_events_are_limited_whoever_sends_them(open_api: Door) -> None:
     """In bytes, and in levels within them: a signature is no reason to read more."""
     signed = {"webhook-id": "a", "webhook-timestamp": "1", "webhook-signature": "v1,x"}
