@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         description="A million tasks through the code that decides about real ones.",
     )
     parser.add_argument("--tasks", type=int, help="instead of the mix's")
-    parser.add_argument("--tenants", type=int, help="the same")
+    parser.add_argument("--tenants", type=int, help="the same; else as large as the mix's")
     parser.add_argument("--skew", type=float, help="the same: 0 makes all tenants alike")
     parser.add_argument("--staggered", type=float, help="the same: share of tasks with a stagger")
     parser.add_argument("--minutes", type=_count, default=60, help="simulated, from its start")

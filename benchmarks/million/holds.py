@@ -38,7 +38,7 @@ FORECAST_S_PER_FIRE = 9.8 / 240_001
 """On one core, proposals included: `benchmarks.forecast`."""
 CPU_S_PER_RUN = 0.07
 """Of a plain run, of server, worker and plugins together: `make bench`."""
-DATABASE_KB_PER_RUN = 25.0
+DATABASE_KB_PER_RUN = 27.0
 """Of a plain run, in the embedded server's: `benchmarks.growth`."""
 TASKS_PER_NAMESPACE = 50_000
 """A tick of the watch then takes half of its minute."""

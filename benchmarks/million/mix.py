@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError, model_v
 from domain.document import Document, parse_yaml
 from domain.duration import Duration
 from domain.policy import Policy
-from domain.problems import InvalidInput
+from domain.problems import InvalidInput, problems_of
 from domain.registration import read_registration
 from domain.task import Model, Task, Trigger
 from shared.errors import TaskflowError
@@ -85,13 +85,23 @@ class Mix(Model):
 
 
 def read_mix(path: Path, **instead: Any) -> Mix:
-    """A file, with other values for some of its fields. Errors: `TaskflowError`."""
+    """A file, with other values for some of its fields.
+
+    With other tasks and no other tenants, the tenants are as large as they were. Errors:
+    `TaskflowError` for a file that cannot be read, `InvalidInput` with every problem of it.
+    """
     try:
-        said = parse_yaml(path.read_text()).data
+        document = parse_yaml(path.read_text())
+    except OSError as error:
+        raise TaskflowError(f"{path} cannot be read: {error.strerror}") from error
+    try:
+        said = Mix.model_validate(document.data)
         other = {name: value for name, value in instead.items() if value is not None}
-        return Mix.model_validate({**said, **other} if isinstance(said, dict) else said)
-    except (OSError, InvalidInput, ValidationError) as error:
-        raise TaskflowError(f"{path}: {error}") from error
+        if "tasks" in other and "tenants" not in other:
+            other["tenants"] = max(1, round(said.tenants / said.tasks * other["tasks"]))
+        return Mix.model_validate(said.model_dump() | other)
+    except ValidationError as error:
+        raise InvalidInput(document.placed(problems_of(error))) from error
 
 
 class Templates:
