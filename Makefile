@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test faults soak long lint bench stress simulate dev clean lock
+.PHONY: help demo test faults soak fuzz long lint bench stress simulate dev clean lock
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ soak: export SEED := $(SEED)
 soak: export SOAK_SECONDS := $(SOAK_SECONDS)
 soak: $(READY) ## faults at random, again and again (SOAK_SECONDS=300 SEED=1)
 	@$(BIN)/python -m pytest -m soak tests/faults/test_soak.py
+
+fuzz: $(READY) ## inputs made at random, round after round (FUZZ_SECONDS=600 FUZZ_SEED=1)
+	@$(BIN)/python -m tests.fuzz
 
 long: $(READY) ## the tests that take minutes
 	@$(BIN)/python -m pytest -m soak
