@@ -8,15 +8,17 @@ from collections import defaultdict
 from collections.abc import Generator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.faults.catalogue import PAGE, Row, rows_of
+from tests.faults.catalogue import PAGE, TESTS, Row, proofs, rows_of
 from tests.faults.seeds import SEED, new_seed
 
 _ROWS, _DRAWS = "fault rows", "fault draws"
 _CHOSEN = pytest.StashKey[AbstractSet[object]]()
+_FILES = pytest.StashKey[set[Path]]()
 _FAULT_WIDTH = 52
 
 
@@ -38,10 +40,20 @@ def pytest_configure(config: pytest.Config) -> None:
         message = f"{', '.join(wrong)}: there is no such row in docs/{PAGE.name}, 1 to {len(rows)}"
         raise pytest.UsageError(message)
     config.stash[_CHOSEN] = {known[word] for word in said} or set(known.values())
+    chosen = config.stash[_CHOSEN]
+    proving = (proof.file for proof in proofs() if chosen & set(proof.rows))
+    config.stash[_FILES] = {TESTS / f"{file}.py" for file in proving}
     seed = os.environ[SEED] = os.environ.get(SEED) or str(new_seed())
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = seed
     config.pluginmanager.register(Rows(rows, seed))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """What is in no file of a chosen row need not be imported."""
+    if collection_path.suffix != ".py" or collection_path in config.stash[_FILES]:
+        return None
+    return True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
