@@ -35,11 +35,12 @@ def show(console: Console, found: dict[str, Any]) -> None:
     _reached(console, found["reached"])
     takes = found["takes"]
     console.print(
-        f"If a run costs what it does on two cores: {takes['cores']:,.0f} cores, "
-        f"{takes['cores_busiest_minute']:,.0f} in the busiest minute; {takes['workers']:,} workers "
-        f"for the calls that are open at once; {takes['namespaces']} namespaces for the watch; "
-        f"{takes['database_gb_per_hour']:,.1f} GB of database and "
-        f"{takes['visibility_rows_per_hour']:,.0f} rows of visibility for each hour of retention.",
+        f"If a run costs what it does on two cores: {_number(takes['cores'])} cores, "
+        f"{_number(takes['cores_busiest_minute'])} in the busiest minute. Workers for the calls "
+        f"that are open at once: {takes['workers']:,}; namespaces for the watch: "
+        f"{takes['namespaces']:,}. Each hour of retention: "
+        f"{takes['database_gb_per_hour']:,.2f} GB of database, "
+        f"{takes['visibility_rows_per_hour']:,.0f} rows of visibility.",
         highlight=False,
     )
     cost = found["cost"]
