@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
@@ -14,8 +15,11 @@ _PIECE = re.compile(r"(\d+)(ms|[dhms])", re.ASCII)
 _LONGEST = timedelta(days=3660)
 _MOST_CHARACTERS = 40
 _HINT = "write a duration with a unit, such as 30s, 15m, 1h30m or 7d"
+_MOST_KNOWN = 4096
+"""Durations that are kept: every run reads nine, and most are those of the run before."""
 
 
+@lru_cache(_MOST_KNOWN)
 def parse_duration(text: str) -> timedelta:
     """The length of `text`; each unit of d, h, m, s, ms at most once, largest first.
 
@@ -34,6 +38,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(milliseconds=milliseconds)
 
 
+@lru_cache(_MOST_KNOWN)
 def format_duration(length: timedelta) -> str:
     """The shortest text that `parse_duration` reads back as `length` (to the millisecond)."""
     rest = round(length / timedelta(milliseconds=1))

@@ -12,7 +12,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
-from temporalio.contrib.pydantic import PydanticPayloadConverter
 from temporalio.converter import (
     DataConverter,
     DefaultFailureConverterWithEncodedAttributes,
@@ -20,7 +19,7 @@ from temporalio.converter import (
 )
 
 from shared.codec_keys import KeyRing, load_keys
-from shared.converter import ENCRYPTED
+from shared.converter import ENCRYPTED, KnowingConverter
 from shared.errors import TaskflowError
 
 VERSION = b"1"
@@ -89,7 +88,7 @@ def _bound(version: bytes, key_id: bytes) -> bytes:
 def encrypting(ring: KeyRing) -> DataConverter:
     """Our models, and the messages and traces of failures, encrypted."""
     return DataConverter(
-        payload_converter_class=PydanticPayloadConverter,
+        payload_converter_class=KnowingConverter,
         payload_codec=EncryptionCodec(ring),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )

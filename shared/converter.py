@@ -4,7 +4,11 @@ from typing import Any
 
 from temporalio.api.common.v1 import Payload
 from temporalio.contrib.pydantic import PydanticPayloadConverter
-from temporalio.converter import DataConverter, EncodingPayloadConverter
+from temporalio.converter import (
+    CompositePayloadConverter,
+    DataConverter,
+    EncodingPayloadConverter,
+)
 
 from shared.errors import TaskflowError
 
@@ -31,12 +35,27 @@ class _Unreadable(EncodingPayloadConverter):
         )
 
 
-class _PlainConverter(PydanticPayloadConverter):
-    """Says what is missing where the SDK would speak of an unknown encoding."""
+_UNREADABLE = _Unreadable()
+_KNOWING = PydanticPayloadConverter()
+"""Knows how to read and write each type that it met; it is safe in many threads."""
+
+
+class KnowingConverter(CompositePayloadConverter):
+    """Our models, by what the whole process knows of them.
+
+    The SDK makes a converter of this class for each activation of each run. One of its own would
+    learn there how to read a run's input, which takes longer than to read it.
+    """
 
     def __init__(self) -> None:
-        super().__init__()
-        self._set_converters(*self.converters.values(), _Unreadable())
+        super().__init__(*_KNOWING.converters.values())
+
+
+class _PlainConverter(CompositePayloadConverter):
+    """The same; says what is missing where the SDK would speak of an unknown encoding."""
+
+    def __init__(self) -> None:
+        super().__init__(*_KNOWING.converters.values(), _UNREADABLE)
 
 
 PLAIN_CONVERTER = DataConverter(payload_converter_class=_PlainConverter)
