@@ -35,7 +35,7 @@ SLA = {
     "severity": "high",
     "while_paused": "runs",
 }
-ROUNDS = 5
+ROUNDS = 8
 _CALLED_WITHIN = 10.0
 """Seconds after which a worker that stands still has not called its plugin, and will not."""
 CAPACITY_TAKES = 2.0
