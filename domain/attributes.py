@@ -67,9 +67,6 @@ LOAD_MEMO = "load"
 EVENT_MEMO = "event"
 """Memo field of an event's run: which event, an `EventBrief`."""
 
-RESTORED_MEMO = "restored"
-"""Memo field of a schedule that the watch made again."""
-
 GOVERNOR = "Governor"
 """Name of the workflow type that decides a tenant's admissions; pinned."""
 

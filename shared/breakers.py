@@ -97,11 +97,6 @@ class Breakers:
         plugin = self._plugins.get(plugin_id)
         return plugin is not None and not plugin.is_closed()
 
-    def is_probe(self, plugin_id: str, key: str, attempt: int) -> bool:
-        """Whether this attempt goes to see how the plugin is."""
-        plugin = self._plugins.get(plugin_id)
-        return plugin is not None and f"{key}#{attempt}" in plugin.probes
-
     def record(
         self, plugin_id: str, tenant_id: str, error_code: str | None, probe: bool = False
     ) -> None:

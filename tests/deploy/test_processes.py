@@ -22,7 +22,7 @@ from shared.settings import ROOT
 from tests.deploy.files import DEPLOY, service
 from tests.starter.harness import TASKFLOW, Cli
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 QUIET = [f"TASKFLOW_{name}" for name in ("WATCH", "FORECAST", "CANARY", "ROLLUPS")]
 """What workers do by the clock is not what these tests are about."""
 
@@ -106,47 +106,37 @@ def place(temporal: Client, tmp_path: Path) -> Place:
 
 
 def test_the_services_of_ours_come_up_well_and_end_in_time(place: Place) -> None:
-    """Setup ends, worker and API become healthy and answer Prometheus, and SIGTERM ends both."""
-    setup, api_commands = (Cli(place.folder, place.environment(name)) for name in ("setup", "api"))
-    job = setup.run(*place.command("setup")[1:])
-    assert job.code == 0, job.err
+    """Setup ends, worker and API become healthy and answer Prometheus, and SIGTERM ends both.
 
+    The worker is there before its namespace is: it waits, alive and not well.
+    """
+    setup, api_commands = (Cli(place.folder, place.environment(name)) for name in ("setup", "api"))
     stale = Path(place.environment("worker")["TASKFLOW_READY_FILE"])
     stale.touch()  # left by a process that was killed
-    with place.started("worker") as worker, place.started("api") as api:
-        _until(lambda: not stale.exists(), worker)
-        _until(lambda: "there are no tokens" in place.check("api"), api)
-        token = api_commands.json("tokens", "create", "--tenant=acme", "--scope=task:read")["token"]
-        _until(lambda: not place.check("worker"), worker)
-        _until(lambda: not place.check("api"), api)
-        tasks = place.here("http://127.0.0.1:8088/internal/tasks")
-        letting_in = {"Authorization": f"Bearer {token}"}
-        assert httpx.get(tasks, trust_env=False).status_code == 401
-        assert httpx.get(tasks, headers=letting_in, trust_env=False).json()["tasks"] == []
-        for scraped in ("127.0.0.1:9464", "127.0.0.1:8088"):
-            page = httpx.get(f"http://{place.here(scraped)}/metrics", trust_env=False)
-            assert "\ntask_" in page.text
-        for name, process in (("worker", worker), ("api", api)):
-            process.send_signal(signal.SIGTERM)
-            grace = parse_duration(service(name)["stop_grace_period"])
-            assert process.wait(grace.total_seconds()) == 0
-            assert place.check(name)
-
-
-def test_a_worker_that_waits_for_temporal_is_alive_and_not_well(tmp_path: Path) -> None:
-    """Its metrics answer, which keeps it from being killed, and its check says no."""
-    place = Place(tmp_path, "127.0.0.1:1")
-    subprocess.run(
-        ["/bin/sh", DEPLOY / "compose/make-secrets.sh", tmp_path / "secrets"],
-        check=True,
-        capture_output=True,
-    )
     with place.started("worker") as worker:
-        port = int(place.here("9464"))
-        _until(lambda: _answers(port), worker)
+        _until(lambda: not stale.exists(), worker)
+        _until(lambda: _answers(int(place.here("9464"))), worker)
         assert place.check("worker")
-        worker.send_signal(signal.SIGTERM)
-        assert worker.wait(PATIENCE) == 0
+        job = setup.run(*place.command("setup")[1:])
+        assert job.code == 0, job.err
+        with place.started("api") as api:
+            _until(lambda: "there are no tokens" in place.check("api"), api)
+            token = api_commands.json("tokens", "create", "--tenant=acme", "--scope=task:read")
+            _until(stale.exists, worker)
+            assert not place.check("worker")
+            _until(lambda: not place.check("api"), api)
+            tasks = place.here("http://127.0.0.1:8088/internal/tasks")
+            letting_in = {"Authorization": f"Bearer {token['token']}"}
+            assert httpx.get(tasks, trust_env=False).status_code == 401
+            assert httpx.get(tasks, headers=letting_in, trust_env=False).json()["tasks"] == []
+            for scraped in ("127.0.0.1:9464", "127.0.0.1:8088"):
+                page = httpx.get(f"http://{place.here(scraped)}/metrics", trust_env=False)
+                assert "\ntask_" in page.text
+            for name, process in (("worker", worker), ("api", api)):
+                process.send_signal(signal.SIGTERM)
+                grace = parse_duration(service(name)["stop_grace_period"])
+                assert process.wait(grace.total_seconds()) == 0
+                assert place.check(name)
 
 
 def _free_port() -> str:

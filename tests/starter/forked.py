@@ -62,7 +62,7 @@ def forking(folder: Path) -> Iterator[Forker]:
     command = [sys.executable, "-m", "tests.starter.forked", str(path)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL) as process:
         try:
-            end = time.monotonic() + 30
+            end = time.monotonic() + 120
             while not path.exists():
                 assert process.poll() is None, "the process that commands are forked from died"
                 assert time.monotonic() < end, "it does not listen"

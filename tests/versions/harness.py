@@ -136,7 +136,7 @@ class Deployed:
         async def start() -> None:
             while True:
                 started.append(await self.go())
-                await asyncio.sleep(0.4)
+                await asyncio.sleep(1.0)
 
         starting = asyncio.create_task(start())
         try:
