@@ -1,5 +1,6 @@
 """A breach becomes an alert: real runs, a real worker, and a real Prometheus that scrapes it."""
 
+import re
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from domain.registration import read_registration
 from domain.run import TaskRunResult
 from domain.states import RunState
 from sandbox.client import SandboxClient
+from shared.metric_names import METRICS, SDK_REQUESTS
 from starter.control import trigger
 from starter.dev.ports import HOST, Wanted, settle
 from starter.registry import carry_out, make_plan
@@ -131,6 +133,23 @@ async def test_panels_can_be_asked_and_mostly_have_something_to_show(live: Live)
             assert answer is not None, target["expr"]
             (shown if answer["result"] else empty).append(target["expr"])
     assert len(shown) > 2 * len(empty), "\n".join(empty)
+
+
+async def test_every_metric_of_the_table_is_on_a_page(live: Live) -> None:
+    """From the start, also what nothing was counted of yet; and nothing of ours is untold."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        found = {job: (await http.get(url)).text for job, url in live.pages.items()}
+    named = {
+        job.removeprefix("taskflow-"): set(re.findall(r"^# TYPE (\S+) ", text, re.MULTILINE))
+        for job, text in found.items()
+    }
+    named["sdk"] = named["worker"]
+    for metric in METRICS:
+        if metric.source in named:
+            assert metric.name in named[metric.source], metric
+    ours = {name for name in named["worker"] | named["api"] if name.startswith("task_")}
+    assert ours <= {metric.name for metric in METRICS}
+    assert SDK_REQUESTS.name in named["api"]
 
 
 async def test_every_query_names_what_a_live_scrape_has(live: Live) -> None:

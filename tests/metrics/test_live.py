@@ -1,6 +1,5 @@
 """A live scrape of a worker and an API, as Prometheus sees it, after runs of every kind."""
 
-import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,10 +10,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared import metric_names as names
-from shared.metric_names import METRICS, Metric
+from shared.metric_names import Metric
 from tests.starter.harness import eventually
 from tests.whole.marked import Marked
 from tests.whole.test_dev import url_of
+
+pytestmark = pytest.mark.soak
 
 TENANT = {"tenant_id": "acme"}
 YEARLY = [{"at": "2099-01-01T00:00:00Z"}]
@@ -44,10 +45,6 @@ class Scrape:
     """One page, read."""
 
     text: str
-
-    def named(self) -> set[str]:
-        """Every metric that is on it, with or without a value."""
-        return set(re.findall(r"^# TYPE (\S+) ", self.text, re.MULTILINE))
 
     def value(self, metric: Metric, suffix: str = "", **labels: str) -> float:
         """The sum of what has these labels."""
@@ -116,18 +113,6 @@ def live(tmp_path_factory: pytest.TempPathFactory, plugin_url: str) -> Iterator[
 def _have_ended(api: httpx.Client) -> bool:
     lists = [api.get(f"/tasks/{task['task_id']}/runs").json()["runs"] for task in TASKS]
     return sorted(run["status"] for runs in lists for run in runs) == sorted(FINISHED)
-
-
-def test_every_metric_of_the_table_is_on_a_page(live: Live) -> None:
-    """From the start, also what nothing was counted of yet; and nothing of ours is untold."""
-    pages = {"worker": live.worker().named(), "api": live.api().named()}
-    pages["sdk"] = pages["worker"]
-    for metric in METRICS:
-        if metric.source in pages:
-            assert metric.name in pages[metric.source], metric
-    ours = {name for name in pages["worker"] | pages["api"] if name.startswith("task_")}
-    assert ours <= {metric.name for metric in METRICS}
-    assert names.SDK_REQUESTS.name in pages["api"]
 
 
 def test_runs_are_counted_by_how_they_ended(live: Live) -> None:
