@@ -49,8 +49,8 @@ lint: $(READY) ## ruff, mypy and the import layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-bench: $(READY) ## our runs against bare Temporal workflows, alternating, on one server
-	@$(BIN)/python -m benchmarks
+bench: $(READY) ## our runs against bare Temporal, memory and microseconds, into docs/benchmarks.md
+	@$(BIN)/python -m benchmarks.page
 
 stress: $(READY) ## 10,000 tasks of 100 tenants at once, and the oracle's verdict (an hour)
 	@$(BIN)/python -m benchmarks.stress --json .taskflow/stress.json

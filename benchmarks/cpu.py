@@ -1,4 +1,4 @@
-"""Processor time of the benchmark's processes: it tells who pays for a run.
+"""Processor time and memory of the benchmark's processes: they tell who pays for a run.
 
 Other load on the machine changes how long a run takes, but hardly what it costs.
 """
@@ -41,6 +41,19 @@ def python_ms(pid: int) -> int:
     except OSError:
         return 0
     return sum(_ms(stat) for stat in stats)
+
+
+def resident_kb(pids: Mapping[str, int]) -> dict[str, int]:
+    """Memory that each named process has now; 0 without `/proc`."""
+    return {name: _resident_kb(pid) for name, pid in pids.items()}
+
+
+def _resident_kb(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
 
 
 def _ms(stat: str) -> int:

@@ -22,15 +22,15 @@ from shared.policy import load_policy
 from shared.settings import get_settings
 
 RULES = 10_000
-OF_A_TYPE = 100
+OF_A_TYPE, OF_A_FILE = 100, 10_000
 ROUNDS = 20
 ORDER: JsonValue = {"amount": 507, "region": "eu", "items": [{"sku": "A-1", "price": 9.5}]}
 LARGE: JsonValue = {"amount": 507, "region": "eu", "items": [{"sku": 1}] * 6_500}
 
 
-def sources(count: int) -> list[RuleSource]:
+def sources(count: int, of_a_type: int = OF_A_TYPE) -> list[RuleSource]:
     """So many tasks, each with a rule."""
-    types = max(1, count // OF_A_TYPE)
+    types = max(1, count // of_a_type)
     tasks = [
         {
             "tenant_id": "acme",
@@ -45,10 +45,13 @@ def sources(count: int) -> list[RuleSource]:
         }
         for number in range(count)
     ]
-    registration = read_registration(
-        Document({"tasks": tasks}), load_policy(get_settings().policy_file)
-    )
-    return [RuleSource(task, 1.0, "taskflow", False, False) for task in registration.tasks]
+    policy = load_policy(get_settings().policy_file)
+    files = [Document({"tasks": tasks[at : at + OF_A_FILE]}) for at in range(0, count, OF_A_FILE)]
+    return [
+        RuleSource(task, 1.0, "taskflow", False, False)
+        for file in files
+        for task in read_registration(file, policy).tasks
+    ]
 
 
 def milliseconds(call: Callable[[], object], rounds: int = ROUNDS) -> float:

@@ -25,7 +25,7 @@ from shared.policy import load_policy
 from shared.settings import get_settings
 
 SIZES = (1_000, 10_000)
-OF_A_TENANT = 100
+OF_A_TENANT, OF_A_FILE = 100, 10_000
 START = datetime(2026, 11, 23, tzinfo=UTC)
 NAMESPACE = "4b7b7b0c-9c4e-4bd7-8b0e-0d3c7b1f5a10"
 Fields = dict[str, Any]
@@ -75,18 +75,32 @@ def tenant_of(number: int) -> Fields:
 
 def mixture(count: int) -> tuple[dict[Key, Spans], dict[str, TenantLimits]]:
     """So many tasks, registered for a year, and the limits of their tenants."""
-    document = Document(
-        {
-            "tenants": [tenant_of(number) for number in range(-(-count // OF_A_TENANT))],
-            "tasks": [fields_of(number) for number in range(count)],
-        }
-    )
-    registration = read_registration(document, load_policy(get_settings().policy_file))
-    since = START - timedelta(days=365)
-    tasks: dict[Key, Spans] = {
-        (task.tenant_id, task.task_id): (Span(since, None, task),) for task in registration.tasks
-    }
-    return tasks, {tenant.tenant_id: limits_of(tenant) for tenant in registration.tenants.values()}
+    policy, since = load_policy(get_settings().policy_file), START - timedelta(days=365)
+    tasks: dict[Key, Spans] = {}
+    limits: dict[str, TenantLimits] = {}
+    for document in files_of(count):
+        registration = read_registration(document, policy)
+        for task in registration.tasks:
+            tasks[task.tenant_id, task.task_id] = (Span(since, None, task),)
+        for tenant in registration.tenants.values():
+            limits[tenant.tenant_id] = limits_of(tenant)
+    return tasks, limits
+
+
+def files_of(count: int) -> list[Document]:
+    """So many tasks and their tenants, in files that are not larger than policy lets them be."""
+    return [
+        Document(
+            {
+                "tenants": [
+                    tenant_of(number)
+                    for number in range(first // OF_A_TENANT, -(-last // OF_A_TENANT))
+                ],
+                "tasks": [fields_of(number) for number in range(first, last)],
+            }
+        )
+        for first, last in ((at, min(at + OF_A_FILE, count)) for at in range(0, count, OF_A_FILE))
+    ]
 
 
 def measure(count: int, hours: float) -> dict[str, float]:

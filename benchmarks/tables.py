@@ -27,11 +27,13 @@ class Table:
         for row in self.rows:
             table.add_row(*row)
         console.print(table)
-        console.print("\n".join(self.legend), style="dim", highlight=False)
+        if self.legend:
+            console.print("\n".join(self.legend), style="dim", highlight=False)
 
     def markdown(self) -> str:
         """The same as lines of a page; they end without a line break."""
         _, *others = self.heads
         lines = [self.heads, ("---", *("--:" for _ in others)), *self.rows]
         table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-        return f"{self.title}.\n\n{table}\n\n{chr(10).join(self.legend)}"
+        parts = [f"{self.title}.", table, "\n".join(self.legend)]
+        return "\n\n".join(part for part in parts if part)
