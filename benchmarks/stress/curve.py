@@ -49,7 +49,10 @@ from starter.registry import carry_out, make_plan
 TENANTS = 20
 SLOWER = 1.5
 """Than few schedules are many made, at most."""
-CALLED_WITHIN = 600.0
+CALLED_WITHIN = timedelta(minutes=5)
+"""After it is due a run counts as lost: a server that has too much to do loses the answer to a
+worker's poll now and then, and makes good for it when the attempt's timeout is over."""
+SETTLED_WITHIN = timedelta(minutes=1)
 
 Say = Callable[[str], None]
 Register = Callable[[Client, str, int, datetime], Awaitable[None]]
@@ -113,7 +116,7 @@ KINDS: dict[str, Register] = {"ours": ours, "bare": bare_schedules}
 async def curve(sizes: Sequence[int], rounds: int, say: Say) -> dict[str, Any]:
     """`{"machine", "curve"}`, the second a row for each size: medians, and all rounds.
 
-    Errors: `TaskflowError` when not all were called.
+    Errors: `TaskflowError` when registering took longer than there was time.
     """
     rows: list[dict[str, Any]] = []
     async with _place() as place:
@@ -140,34 +143,37 @@ async def _turn(
     at = datetime.fromtimestamp(math.ceil(time.time() + lead.total_seconds()), UTC)
     name = f"{kind}-{size}-{number}"
     board, clock = Board(place.journal), time.perf_counter()
-    board.read()
-    before = set(board.called)
     await KINDS[kind](place.client, name, size, at)
     rate = size / (time.perf_counter() - clock)
     if datetime.now(UTC) > at:
         raise TaskflowError(f"{size} took longer to register than the {lead} that were left for it")
-    end = time.monotonic() + lead.total_seconds() + CALLED_WITHIN
-    while board.open or len(board.ended - before) < size:
-        if time.monotonic() > end:
-            raise TaskflowError(f"{len(board.called - before)} of {size} ({kind}) were called")
-        await asyncio.sleep(0.5)
+
+    def own() -> list[str]:
         board.read()
-    await _settled(place.client)
+        return [key for key in board.ended if key.startswith(f"run/{name}")]
+
+    await _within(at + CALLED_WITHIN, lambda: _true(len(own()) == size))
+    await _within(datetime.now(UTC) + SETTLED_WITHIN, lambda: _is_quiet(place.client))
     began = {found.key: found.started_at for found in await place.sandbox.deliveries()}
-    latencies = Latencies([(began[key] - at).total_seconds() for key in board.called - before])
-    summary = latencies.summary()
-    times = {"p50_s": summary.p50_ms, "p99_s": summary.p99_ms, "max_s": summary.max_ms}
-    return {name: value / 1000 for name, value in times.items()}, rate
+    found = Latencies([(began[key] - at).total_seconds() for key in own()]).summary()
+    times = {"p50_s": found.p50_ms / 1000, "p99_s": found.p99_ms / 1000}
+    return times | {"max_s": found.max_ms / 1000, "not_called": float(size - found.count)}, rate
 
 
-async def _settled(client: Client) -> None:
-    """Until no run is open that the next turn would meet."""
-    end = time.monotonic() + CALLED_WITHIN
-    query = "WorkflowType IN ('TaskRun', 'BareRun') AND ExecutionStatus = 'Running'"
-    while (await client.count_workflows(query)).count:
-        if time.monotonic() > end:
-            raise TaskflowError(f"runs are still open {CALLED_WITHIN:g} s after their calls")
+async def _within(end: datetime, done: Callable[[], Awaitable[bool]]) -> None:
+    """Return when it is so, or then."""
+    while not await done() and datetime.now(UTC) < end:  # noqa: ASYNC110  # no event tells of it
         await asyncio.sleep(0.5)
+
+
+async def _true(value: bool) -> bool:
+    return value
+
+
+async def _is_quiet(client: Client) -> bool:
+    """Whether no run is open that the next turn would meet."""
+    query = "WorkflowType IN ('TaskRun', 'BareRun') AND ExecutionStatus = 'Running'"
+    return not (await client.count_workflows(query)).count
 
 
 def _row(size: int, turns: Sequence[dict[str, dict[str, float]]]) -> dict[str, Any]:
@@ -178,12 +184,14 @@ def _row(size: int, turns: Sequence[dict[str, dict[str, float]]]) -> dict[str, A
         for kind in KINDS
     }
     ratio = {
-        name.removesuffix("_s"): round(
-            median(turn["ours"][name] / turn["bare"][name] for turn in turns), 2
-        )
-        for name in turns[0]["ours"]
+        name: round(median(_ratio(turn, f"{name}_s") for turn in turns), 2)
+        for name in ("p50", "p99", "max")
     }
     return {"due": size, "rounds": turns, **middle, "ratio": ratio}
+
+
+def _ratio(turn: dict[str, dict[str, float]], name: str) -> float:
+    return turn["ours"][name] / max(turn["bare"][name], 0.001)
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ class Load:
     and every twentieth holds a unit of a resource. A tenant's quota is what it needs when all of
     its runs are under way. With a `stagger` of whole minutes all have one cron; shorter than that,
     which is for trials, they have the same instants instead. `spare`: how much more time there is
-    to register all than that takes on a machine that does forty in a second.
+    to register all than that takes on a machine that does thirty in a second.
     """
 
     tasks: int = 10_000
@@ -38,7 +38,7 @@ class Load:
     stagger: timedelta = timedelta(minutes=10)
     times: int = 2
     in_flight: int = 10_000
-    spare: timedelta = timedelta(seconds=10)
+    spare: timedelta = timedelta(seconds=15)
 
     @property
     def by_cron(self) -> bool:
@@ -73,7 +73,7 @@ class Load:
     @property
     def lead(self) -> timedelta:
         """Time to register all."""
-        return timedelta(seconds=self.tasks / 40) + self.spare
+        return timedelta(seconds=self.tasks / 30) + self.spare
 
     @cached_property
     def tenant_ids(self) -> list[str]:
