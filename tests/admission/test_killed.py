@@ -18,7 +18,7 @@ from shared.governor import view_governor
 from shared.search_attributes import register_search_attributes
 from tests.admission.harness import Governed, governed_task, never_two, new_tenant, succeeded
 from tests.starter.harness import eventually_async
-from tests.watch.processes import Setting, process, setting, single_effects
+from tests.watch.processes import QUIET, Setting, process, setting, single_effects
 from tests.workflows.harness import Handle
 
 _PATIENT = {
@@ -87,7 +87,7 @@ class Scene:
 async def _scene(folder: Path, plugin_url: str, sandbox: SandboxClient) -> AsyncIterator[Scene]:
     queue = "killed"
     place = setting(folder, plugin_url, queue)
-    environment = {"TASKFLOW_CAPACITY_URL": plugin_url, "TASKFLOW_WATCH": "false"}
+    environment = {"TASKFLOW_CAPACITY_URL": plugin_url} | QUIET
     with process(folder / "server.log", *place.server):
         client = await place.client()
         await register_search_attributes(client)

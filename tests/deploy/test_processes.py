@@ -21,10 +21,9 @@ from domain.duration import parse_duration
 from shared.settings import ROOT
 from tests.deploy.files import DEPLOY, service
 from tests.starter.harness import TASKFLOW, Cli
+from tests.watch.processes import QUIET
 
 PATIENCE = 60.0
-QUIET = [f"TASKFLOW_{name}" for name in ("WATCH", "FORECAST", "CANARY", "ROLLUPS")]
-"""What workers do by the clock is not what these tests are about."""
 
 
 class Place:
@@ -56,7 +55,7 @@ class Place:
             "TASKFLOW_PLUGIN_URL": "http://127.0.0.1:1",
             "TASKFLOW_READY_FILE": str(self.folder / f"{name}.ready"),
             "TEMPORAL_NAMESPACE": self.namespace,
-            **dict.fromkeys(QUIET, "false"),
+            **QUIET,
         }
 
     def command(self, name: str) -> list[str]:

@@ -13,7 +13,7 @@ from sandbox.client import SandboxClient
 from tests.conftest import start_temporal
 from tests.forecast.day import plugins, the_day
 from tests.forecast.reality import live_through, warmed_up
-from tests.watch.processes import process
+from tests.watch.processes import QUIET, process
 
 QUEUE = "reality"
 SPEED = 20
@@ -34,8 +34,7 @@ async def lively(
             "TEMPORAL_ADDRESS": client.service_client.config.target_host,
             "TASKFLOW_TASK_QUEUE": QUEUE,
             "TASKFLOW_PLUGIN_URL": plugin_url,
-            "TASKFLOW_FORECAST": "false",
-            "TASKFLOW_WATCH": "false",
+            **QUIET,
         }
         with process(tmp_path / "worker.log", sys.executable, "-m", "worker", **settings):
             await warmed_up(client, the_day(policy), task_queue=QUEUE)

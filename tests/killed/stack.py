@@ -31,7 +31,7 @@ from tests.killed.oracle import Evidence, wrong
 from tests.killed.server import Child, Sandbox, Server
 from tests.killed.workers import Worker
 from tests.proxy import Way, way_to
-from tests.watch.processes import Setting, setting
+from tests.watch.processes import QUIET, Setting, setting
 from tests.workflows.harness import Handle
 
 QUEUE = "killed"
@@ -249,8 +249,7 @@ async def stack_in(folder: Path, *, ways: bool = False) -> AsyncIterator[Stack]:
             "TASKFLOW_NOTIFICATIONS_TIMEOUT": "60",
             "TASKFLOW_SINKS_FILE": str(sinks),
             "SINKS_SECRET": SECRET,
-            "TASKFLOW_WATCH": "false",
-            "TASKFLOW_FORECAST": "false",
+            **QUIET,
             "TASKFLOW_LOG_FORMAT": "json",
         }
         await register_search_attributes(client)

@@ -1,18 +1,17 @@
 """A process that was told to end does so, whoever hangs."""
 
+import asyncio
 import signal
 import subprocess
 import sys
 import time
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from shared.settings import ROOT
-from tests.killed.server import Server
-from tests.killed.workers import Worker
-from tests.watch.processes import setting
+from tests.starter.harness import eventually
+from tests.watch.processes import process, setting
 from worker.main import ENDS_WITHIN
 
 HANGS = """
@@ -55,18 +54,15 @@ def test_a_process_that_ends_by_itself_is_not_kept() -> None:
 async def test_a_worker_ends_though_temporal_hangs(tmp_path: Path) -> None:
     """Its server stands still: connections are there, and nobody answers on them."""
     place = setting(tmp_path, "http://127.0.0.1:1", "hangs")
-    async with AsyncExitStack() as ending:
-        server = Server(place, tmp_path / "server.log", ending)
-        await server.start()
-        worker = Worker(tmp_path, "worker", place.environment)
-        try:
-            await worker.ready()
-            server.freeze()
+    ready, log = tmp_path / "ready", tmp_path / "worker.log"
+    environment = place.environment | {"TASKFLOW_READY_FILE": str(ready)}
+    with process(tmp_path / "server.log", *place.server) as server:
+        await place.client()
+        with process(log, *place.worker, **environment) as worker:
+            await asyncio.to_thread(eventually, ready.exists, within=60)
+            server.send_signal(signal.SIGSTOP)
             worker.terminate()
             began = time.monotonic()
-            assert await worker.gone(ENDS_WITHIN.total_seconds() + 8) == 0
-            assert time.monotonic() - began > ENDS_WITHIN.total_seconds() - 1
-            assert "worker_left" in worker.log.read_text()
-        finally:
-            worker.process.send_signal(signal.SIGKILL)
-            server.thaw()
+            assert await asyncio.to_thread(worker.wait, ENDS_WITHIN.total_seconds() + 8) == 0
+    assert time.monotonic() - began > ENDS_WITHIN.total_seconds() - 1
+    assert "worker_left" in log.read_text()

@@ -81,7 +81,7 @@ class Cli:
         return name
 
 
-def eventually(look: Callable[[], Found], *, within: float = 15.0) -> Found:
+def eventually(look: Callable[[], Found], *, within: float = 30.0) -> Found:
     """The first answer of `look` that is true; Temporal's lists lag behind its truth."""
     end, pause = time.monotonic() + within, 0.1
     while not (found := look()):
@@ -91,7 +91,7 @@ def eventually(look: Callable[[], Found], *, within: float = 15.0) -> Found:
     return found
 
 
-async def eventually_async(look: Callable[[], Awaitable[object]], *, within: float = 15.0) -> None:
+async def eventually_async(look: Callable[[], Awaitable[object]], *, within: float = 30.0) -> None:
     """Return once `look` answers something true."""
     end = time.monotonic() + within
     while not (found := await look()):

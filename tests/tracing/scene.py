@@ -16,7 +16,7 @@ from starter.callers import TENANT_SCOPES
 from tests.api.outside import Outside, outside
 from tests.starter.harness import eventually
 from tests.tracing.receiver import Receiver
-from tests.watch.processes import process
+from tests.watch.processes import QUIET, process
 
 PATIENCE = 40.0
 TENANT = "traced"
@@ -73,8 +73,7 @@ def scene(folder: Path, receiver: Receiver, address: str, plugin_url: str) -> It
         "TASKFLOW_PLUGIN_URL": plugin_url,
         "TASKFLOW_CAPACITY_URL": plugin_url,
         "TASKFLOW_NOTIFICATIONS_URL": plugin_url,
-        "TASKFLOW_WATCH": "false",
-        "TASKFLOW_FORECAST": "false",
+        **QUIET,
         "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
         "OTEL_BSP_SCHEDULE_DELAY": "100",
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",

@@ -190,7 +190,7 @@ def test_the_run_of_a_schedule_is_a_trace_that_begins_when_it_was_due(
     traced: Scene, worker: object, http: httpx.Client
 ) -> None:
     """Nobody of ours lives where a schedule fires: the worker tells of it, short calls included."""
-    due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=3)
+    due = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=8)
     registered(http, "once", triggers=[{"at": due.isoformat()}])
     listed = eventually(lambda: http.get("/tasks/once/runs").json()["runs"], within=PATIENCE)
     run = traced.ended(http, listed[0]["run_id"])

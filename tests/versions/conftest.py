@@ -8,6 +8,7 @@ import pytest
 from temporalio.client import Client
 
 from tests.versions.harness import Deployed
+from tests.watch.processes import QUIET
 
 
 @pytest.fixture
@@ -18,10 +19,7 @@ async def deployed(temporal: Client, plugin_url: str, tmp_path: Path) -> AsyncIt
         "TEMPORAL_ADDRESS": temporal.service_client.config.target_host,
         "TASKFLOW_TASK_QUEUE": name,
         "TASKFLOW_PLUGIN_URL": plugin_url,
-        "TASKFLOW_WATCH": "false",
-        "TASKFLOW_FORECAST": "false",
-        "TASKFLOW_CANARY": "false",
-        "TASKFLOW_ROLLUPS": "false",
+        **QUIET,
     }
     found = Deployed(temporal, name, tmp_path, environment)
     yield found

@@ -45,24 +45,24 @@ async def test_a_release_that_open_runs_could_not_follow_breaks_none(
     await deployed.use("one")
     async with deployed.load() as load:
         of_one, held_by_one = await _three_kinds(deployed)
-        await eventually_async(lambda: _called(plugin, 2), within=20)
+        await eventually_async(lambda: _called(plugin, 2), within=60)
         await deployed.use("two")
         first_on_two = len(load) + 1  # one may be on its way
         of_two, held_by_two = await _three_kinds(deployed)
         assert (await deployed.version("two")).status is Status.CURRENT
         await eventually_async(lambda: _drains(deployed, "one"))
-        await eventually_async(lambda: _called(plugin, 4), within=20)
-        await eventually_async(lambda: _has_grown(load, first_on_two + 2), within=20)
+        await eventually_async(lambda: _called(plugin, 4), within=60)
+        await eventually_async(lambda: _has_grown(load, first_on_two + 2), within=60)
 
         on_two = load[first_on_two:]
         await deployed.use("one")
         back_on_one = len(load) + 1
-        await eventually_async(lambda: _has_grown(load, back_on_one + 2), within=20)
+        await eventually_async(lambda: _has_grown(load, back_on_one + 2), within=60)
         on_one_again = load[back_on_one:]
     for run in (held_by_one, held_by_two):
         await run.signal(RESUME)
     for run in (*of_one, *of_two, held_by_one, held_by_two, *load):
-        await asyncio.wait_for(run.result(), 20)
+        await asyncio.wait_for(run.result(), 60)
 
     assert await _versions(deployed, [*of_one, held_by_one]) == {"one"}
     assert await _versions(deployed, [*of_two, held_by_two, *on_two]) == {"two"}
@@ -99,7 +99,7 @@ async def _all_well(deployed: Deployed, plugin: SandboxClient) -> None:
         listed = [run async for run in deployed.client.list_workflows(query)]
         return all(run.status is WorkflowExecutionStatus.COMPLETED for run in listed)
 
-    await eventually_async(all_ended, within=20)
+    await eventually_async(all_ended, within=60)
     runs = [run.id async for run in deployed.client.list_workflows(query)]
     assert len(runs) > deployed.started, "the schedule fired, too"
     calls = Counter(call.run_id for call in await plugin.deliveries())

@@ -23,6 +23,11 @@ from starter.dev.server import server_command, wait_until_serving
 from tests.conftest import TEMPORAL_BINARY
 from tests.starter.harness import OWN, eventually_async
 
+QUIET = dict.fromkeys(
+    [f"TASKFLOW_{name}" for name in ("WATCH", "FORECAST", "CANARY", "ROLLUPS")], "false"
+)
+"""The environment of a worker that does nothing by the clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
