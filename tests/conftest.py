@@ -54,6 +54,8 @@ _SLOW = (
     "executions",
     "recovery",
     "alerts",
+    "versions",
+    "tracing",
 )
 _TOGETHER = ("codec", "killed")
 
