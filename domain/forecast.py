@@ -67,7 +67,7 @@ class ConflictAhead:
 
     def outcome_text(self) -> str:
         """What comes of it: the rest of a sentence that begins with the task or its run."""
-        waited = format_duration(timedelta(seconds=round(self.wait_s or 0)))
+        waited = _length(self.wait_s or 0)
         what = self._what()
         if self.kind == "sla":
             return f"is likely to break the {self.resource} of its SLA{self._cause(waited)}"
@@ -98,6 +98,11 @@ class ConflictAhead:
         if self.outcome is Outcome.QUEUE_TIMEOUT:
             return f": it gives up waiting for {others}"
         return f": it waits {waited} for {others}" if self.wait_s else ""
+
+
+def _length(seconds: float) -> str:
+    whole = round(seconds)
+    return format_duration(timedelta(seconds=whole)) if whole else "less than 1s"
 
 
 _WORDS: dict[Kind, str] = {

@@ -1,5 +1,6 @@
 """The forecast: what the ledger will decide, before it has to."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -34,6 +35,17 @@ def test_who_shares_a_mutex_waits_for_the_holder() -> None:
     assert conflict.at == datetime(2026, 11, 23, 2, 1, tzinfo=UTC)
     assert conflict.run_id == scheduled_run_id("acme", "second", conflict.at)
     assert (found.tasks, found.fires, found.total) == (2, 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(180.0, "waits 3m for"), (0.4, "waits less than 1s for")]
+)
+def test_how_long_it_waits_is_said_in_words(seconds: float, said: str) -> None:
+    """A wait that is too short to be told is not told as none."""
+    found = ahead(nightly("first", **WAREHOUSE), nightly("second", 1, **WAREHOUSE))
+    [conflict] = found.conflicts
+    sentence = replace(conflict, wait_s=seconds).sentence()
+    assert sentence.endswith(f" {said} mutex group warehouse, held by first")
 
 
 @pytest.mark.parametrize(
