@@ -217,7 +217,10 @@ def answered_id(tenant_id: str, key: str) -> str:
 
 
 def plugin_queue(task_queue: str) -> str:
-    """`taskflow-plugins`: where calls of plugins are made, apart from everything else."""
+    """`taskflow-plugins`: what runs have done beside calls of plugins, however many of those wait.
+
+    It is named so because the calls were made there too, and those of older workers still are.
+    """
     return f"{task_queue}-plugins"
 
 

@@ -18,6 +18,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
+from activities.canary import probe
 from activities.capacity import CapacityActivities
 from activities.debounce import DebounceActivities
 from activities.durations import DurationActivities
@@ -41,7 +42,7 @@ from shared.temporal import connect
 from worker.build import GRACE, new_worker
 from worker.governor import build_governor_worker
 from worker.metrics import Measures
-from worker.plugins import build_plugin_worker
+from worker.plugins import POLLERS, build_plugin_worker
 from worker.recovery import build_recovery_worker, notice_activities
 from worker.watch import build_watch_worker, keep_scheduled
 from workflows.canary import Canary
@@ -137,7 +138,11 @@ async def shared_parts(client: Client, settings: Settings) -> AsyncIterator[Part
 
 
 def build_worker(parts: Parts) -> Worker:
-    """Wire runs and their activities to a task queue."""
+    """Wire runs and their calls of plugins to a task queue.
+
+    What else they have done is local, or made by the worker of `worker.plugins`: a slot here is
+    for a call. Capacity and the rest are here for runs that older workers asked it for.
+    """
     settings = parts.settings
     admission = AdmissionActivities(
         parts.governors,
@@ -152,6 +157,7 @@ def build_worker(parts: Parts) -> Worker:
         workflows=[TaskRun, Canary],
         activities=[
             parts.plugins.execute_plugin,
+            probe,
             admission.ask_governor,
             admission.release_grant,
             parts.capacity.reserve_capacity,
@@ -162,6 +168,7 @@ def build_worker(parts: Parts) -> Worker:
             FlagActivities(parts.policy.of).read_flags,
             DebounceActivities(parts.client, settings.task_queue).debounce_event,
         ],
+        pollers=POLLERS,
         build=build_of(settings),
         pinned=True,
     )

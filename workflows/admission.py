@@ -13,6 +13,7 @@ from domain.capacity import CapacityAnswer, CapacityRelease, CapacityRequest
 from domain.decisions import Request
 from domain.duration import format_duration
 from domain.governor import Answer, AskInput, Degraded, Holding, ReleaseInput
+from domain.ids import plugin_queue
 from domain.ledger_state import RequestState
 from domain.limits import demand_of
 from domain.task import Overlap, Task
@@ -205,6 +206,7 @@ class Admission:
                     start=workflow.now(),
                     duration=expected,
                 ),
+                task_queue=plugin_queue(workflow.info().task_queue),
                 start_to_close_timeout=CAPACITY_WITHIN,
                 retry_policy=RetryPolicy(maximum_attempts=CAPACITY_ATTEMPTS),
                 summary="reserves capacity",
@@ -252,6 +254,7 @@ class Admission:
             await workflow.execute_activity(
                 release_capacity,
                 release,
+                task_queue=plugin_queue(workflow.info().task_queue),
                 start_to_close_timeout=CAPACITY_WITHIN,
                 schedule_to_close_timeout=RELEASE_WITHIN,
                 retry_policy=RetryPolicy(maximum_attempts=attempts, maximum_interval=LONGEST_WAIT),

@@ -99,7 +99,8 @@ class Calls:
         call = workflow.start_activity(
             execute_plugin,
             request,
-            task_queue=plugin_queue(workflow.info().task_queue),
+            # On the run's own queue: the server gives the call to the worker that asks for it, with
+            # the answer to its workflow task, if that worker has a slot free.
             start_to_close_timeout=self._task.timeout + ANSWER_MARGIN,
             heartbeat_timeout=self._task.heartbeat_timeout,
             retry_policy=ONCE,

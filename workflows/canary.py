@@ -8,7 +8,6 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from domain.attributes import CANARY
-    from domain.ids import plugin_queue
     from domain.run_metrics import CANARY_AT, CANARY_FAILED, CANARY_SECONDS
     from workflows.counting import count, observe, show
     from workflows.interfaces import probe
@@ -30,7 +29,6 @@ class Canary:
         try:
             await workflow.execute_activity(
                 probe,
-                task_queue=plugin_queue(info.task_queue),
                 schedule_to_close_timeout=THROUGH_WITHIN,
                 retry_policy=RetryPolicy(initial_interval=timedelta(seconds=2)),
                 summary="the way of a plugin's call",

@@ -8,6 +8,8 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
+from domain.ids import plugin_queue
+
 Request = TypeVar("Request")
 Result = TypeVar("Result")
 
@@ -47,6 +49,7 @@ async def surely(
         return await workflow.execute_activity(
             activity,
             request,
+            task_queue=plugin_queue(workflow.info().task_queue),
             start_to_close_timeout=WITHIN,
             schedule_to_close_timeout=GIVEN_UP_AFTER,
             retry_policy=RetryPolicy(maximum_interval=LONGEST_PAUSE),

@@ -170,7 +170,7 @@ class Governed(Runs):
             )
             try:
                 async with (
-                    self.calling(),
+                    self.calling(capacity.reserve_capacity, capacity.release_capacity),
                     Worker(
                         self.client,
                         task_queue=self.queue,

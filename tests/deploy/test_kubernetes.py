@@ -7,7 +7,6 @@ from importlib.util import module_from_spec, spec_from_file_location
 import pytest
 import yaml
 
-from domain.ids import plugin_queue
 from shared.settings import Settings
 from starter.api.__main__ import GRACE as API_GRACE
 from tests.deploy.files import (
@@ -230,7 +229,7 @@ def test_workers_are_scaled_by_the_queues_that_they_work_on() -> None:
     assert {trigger["type"] for trigger in found["triggers"]} == {"temporal"}
     assert [(it["taskQueue"], it["queueTypes"]) for it in asked] == [
         (queue, "workflow"),
-        (plugin_queue(queue), "activity"),
+        (queue, "activity"),
     ]
     for it in asked:
         assert it["endpoint"] == _settings()["TEMPORAL_ADDRESS"]

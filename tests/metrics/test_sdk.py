@@ -17,7 +17,6 @@ from temporalio.exceptions import ApplicationError
 from temporalio.worker import Replayer, Worker
 
 from domain.attributes import PROBE
-from domain.ids import plugin_queue
 from shared import metric_names as names
 from shared.metrics import RunMetrics
 from shared.sdk_metrics import SdkMetrics
@@ -159,7 +158,7 @@ async def test_a_workflow_that_is_forgotten_between_its_steps_is_counted_once(
         client,
         task_queue=runs.queue,
         workflows=[TaskRun],
-        activities=runs.outside.activities(),
+        activities=[runs.plugin.execute_plugin, *runs.outside.activities()],
         workflow_runner=workflow_runner(),
         max_cached_workflows=0,
     )
@@ -223,9 +222,7 @@ async def test_a_canary_goes_the_way_of_runs(client: Client, counted: Counted) -
             raise ApplicationError("out of order", non_retryable=True)
 
     queue = Runs(client).queue
-    calling = Worker(client, task_queue=plugin_queue(queue), activities=[probe])
-    runs = new_worker(client, task_queue=queue, workflows=[Canary], activities=[])
-    async with calling, runs:
+    async with new_worker(client, task_queue=queue, workflows=[Canary], activities=[probe]):
         await client.execute_workflow(Canary.run, id=f"{queue}-1", task_queue=queue)
         assert counted.value(names.CANARY_SECONDS, "_count") == 1
         assert (counted.value(names.CANARY_AT) or 0) > 1_700_000_000

@@ -282,6 +282,8 @@ class Runs:
                 *self.outside.activities(),
             ],
             workflow_runner=workflow_runner(),
+            max_concurrent_activities=500,
+            max_heartbeat_throttle_interval=timedelta(seconds=0.3),  # a cancellation comes soon
         )
 
     def debouncing(self) -> Worker:
@@ -293,14 +295,13 @@ class Runs:
             activities=[self.debounce.tell_superseded],
         )
 
-    def calling(self) -> Worker:
-        """A worker for calls of plugins only."""
+    def calling(self, *others: Callable[..., Any]) -> Worker:
+        """A worker for what runs have done beside calls of plugins."""
         return Worker(
             self.client,
             task_queue=plugin_queue(self.queue),
-            activities=[self.plugin.execute_plugin, self.outside.cancel_execution],
+            activities=[self.debounce.debounce_event, *self.outside.activities(), *others],
             max_concurrent_activities=500,
-            max_heartbeat_throttle_interval=timedelta(seconds=0.3),  # a cancellation comes soon
         )
 
     def script(self, *steps: Step, lines: str = "", **fields: Any) -> Task:

@@ -7,7 +7,7 @@ from temporalio import activity
 
 from domain.answered import Answer
 from domain.attributes import ANSWERED, CANARY, FORECAST, PROBE, REGISTRY
-from domain.ids import answered_id, plugin_queue, registry_id
+from domain.ids import answered_id, registry_id
 from domain.limits import TenantLimits
 from domain.registry import Configure, Snapshot
 from shared.registry import watch_queue
@@ -44,10 +44,7 @@ async def _probe() -> None:
 
 async def _canary(runs: Runs) -> Handle:
     queue = f"{runs.queue}-canary"
-    async with (
-        new_worker(runs.client, task_queue=queue, workflows=[Canary], activities=[]),
-        new_worker(runs.client, task_queue=plugin_queue(queue), workflows=[], activities=[_probe]),
-    ):
+    async with new_worker(runs.client, task_queue=queue, workflows=[Canary], activities=[_probe]):
         handle = await runs.client.start_workflow(CANARY, id="canary", task_queue=queue)
         await ended(handle)
     return handle

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio.api.enums.v1 import EventType
 
+from domain.attributes import CANCEL_EXECUTION, EXECUTE_PLUGIN
+from domain.ids import plugin_queue
 from domain.run import ManualFire, TaskRunResult, TriggerKind
 from tests.workflows.harness import (
     Runs,
@@ -17,7 +19,7 @@ from tests.workflows.harness import (
 )
 
 _QUICK = "retry: {max_attempts: 3, initial_interval: 100ms, backoff: 1, max_interval: 100ms}"
-_MOST_EVENTS = 15
+_MOST_EVENTS = 13
 """Of a plain run: what a server can do in a second depends on this more than on anything else."""
 
 
@@ -108,3 +110,20 @@ async def test_the_plugin_names_the_activity_in_the_history(runs: Runs) -> None:
         if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
     ]
     assert [b"report-builder" in event.user_metadata.summary.data for event in scheduled] == [True]
+
+
+async def test_a_call_is_made_on_the_queue_of_its_run_and_all_else_beside(runs: Runs) -> None:
+    """There a worker gets the call with the answer to its workflow task, and no poll is needed."""
+    task = runs.script(stay_open(heartbeats=True), heartbeat_timeout="5s")
+    handle = await runs.start(task)
+    await runs.plugin.called(task.task_id)
+    await handle.cancel()
+    await ended(handle)
+    queues = {
+        event.activity_task_scheduled_event_attributes.activity_type.name: (
+            event.activity_task_scheduled_event_attributes.task_queue.name
+        )
+        for event in (await handle.fetch_history()).events
+        if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+    }
+    assert queues == {EXECUTE_PLUGIN: runs.queue, CANCEL_EXECUTION: plugin_queue(runs.queue)}
