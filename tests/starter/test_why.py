@@ -17,6 +17,7 @@ from shared.errors import NotFound
 from starter import control
 from starter.executions import report
 from starter.tasks import show_task
+from starter.why import MOST_NAMED
 from tests.starter.asking import HOUR, SECOND, Asking, text
 from tests.starter.conftest import QUEUE
 
@@ -210,16 +211,19 @@ async def test_a_run_that_a_blackout_puts_off_says_until_when(asking: Asking) ->
 async def test_a_run_without_a_worker_is_pending(
     temporal: Client, policy: Policy, tenant: str
 ) -> None:
-    """It names the command that tells whether any polls."""
+    """It names the command that tells whether any polls; of the others that wait, the first few."""
     asking = Asking(temporal, policy, tenant, f"nobody-{uuid4().hex}")
     await asking.apply({"task_id": "lonely"})
-    run_id = await asking.trigger("lonely")
+    runs = {await asking.trigger("lonely") for _ in range(MOST_NAMED + 3)}
 
-    answer = await asking.until("lonely", "pending")
+    answer = await asking.until("lonely", "pending", says=" and 2 more")
 
-    assert answer.run_id == run_id
+    assert answer.run_id in runs
     assert answer.because[0].startswith("no worker has taken it up yet")
-    await temporal.get_workflow_handle(run_id).terminate()
+    [others] = [said for said in answer.because if said.startswith("also under way: ")]
+    assert others.count("run/") == MOST_NAMED
+    for run_id in runs:
+        await temporal.get_workflow_handle(run_id).terminate()
 
 
 async def test_a_task_that_is_not_registered_is_not_found(asking: Asking) -> None:
