@@ -48,6 +48,7 @@ def figures(
         "latency_by_nominal_time": [_delays(first, due).summary().as_json() for due in played.due],
         "latency_of_events": _delays(first, events).summary().as_json(),
         "events_told": played.answers.summary().as_json(),
+        "events_not_taken": played.answers.errors,
         "states": {state.value: count for state, count in sorted(states.items())},
         "success_rate": round(states[RunState.SUCCESS] / (len(clocks) + len(events)), 5),
         "missed": missed,

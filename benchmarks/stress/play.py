@@ -29,8 +29,10 @@ CALL_SECONDS, EXCLUSIVE_SECONDS = 0.1, 2.0
 LOOK, TELL_EVERY = 0.5, 10.0
 WORTH_TELLING = 1000
 """Steps of a work that is followed."""
-TELL_AGAIN = (1.0, 3.0, 10.0, 30.0)
+TELL_AGAIN = (1.0, 3.0, 10.0, 30.0, 60.0, 60.0)
 """Seconds after which an event that was not taken is told again: nothing is done twice by that."""
+NEAR_THE_END = 50
+"""Runs that are still open."""
 IDLE = 130.0
 """Seconds without an open run after which none comes any more: the watch has looked twice."""
 AHEAD = timedelta(seconds=2)
@@ -70,17 +72,19 @@ async def play(load: Load, stage: Stage, usage: Usage, say: Say) -> Played:
     usage.mark("registered")
     say(f"the first nominal time is {first:%H:%M:%S} UTC")
     async with _telling(board, stage, usage, played, say):
+        telling: list[asyncio.Task[None]] = []
         for number, nominal in enumerate(load.nominal(first)):
             last = number == load.times - 1
             await _until(nominal.timestamp() - 1)
             await _set_plugins(stage, load, last=last)
             usage.mark(f"nominal time {number + 1}")
             say(f"nominal time {number + 1} of {load.times}: {len(played.due[number])} are due")
-            await _tell_events(stage, load, number, played)
+            telling.append(asyncio.create_task(_tell_events(stage, load, number, played, say)))
             await _until((nominal + load.stagger).timestamp() + 1)
             usage.mark(f"window {number + 1} over")
             if not last:
                 await _until((nominal + load.gap).timestamp() - 2)
+        await asyncio.gather(*telling)
         if lacks := await _ended(board, stage, played, load.patience.total_seconds()):
             say(f"{lacks} runs have not ended in time")
     usage.mark("all ended")
@@ -150,7 +154,7 @@ async def _set_plugins(stage: Stage, load: Load, *, last: bool) -> None:
         await stage.sandbox.configure(plugin, script=[f"accept:{seconds:g}"], reports="end")
 
 
-async def _tell_events(stage: Stage, load: Load, number: int, played: Played) -> None:
+async def _tell_events(stage: Stage, load: Load, number: int, played: Played, say: Say) -> None:
     """The events of a nominal time, evenly over its window; each is told until it is taken."""
     sent: dict[str, datetime] = {}
     played.told.append(sent)
@@ -160,8 +164,9 @@ async def _tell_events(stage: Stage, load: Load, number: int, played: Played) ->
         for pause in TELL_AGAIN:
             if (wrong := await _told(stage, told)) is None:
                 return None
+            say(f"event {told.event_id} is told again in {pause:g} s: {wrong}")
             await asyncio.sleep(pause)
-        return wrong
+        return await _told(stage, told)
 
     works = [partial(tell, told) for told in load.events(number)]
     await spread(works, load.stagger.total_seconds() * 0.95, played.answers)
@@ -176,7 +181,7 @@ async def _told(stage: Stage, told: Told) -> str | None:
     except httpx.TransportError as error:
         return type(error).__name__
     if answer.status_code != httpx.codes.ACCEPTED:
-        return f"status {answer.status_code}"
+        return f"{answer.status_code} {answer.text[:200]}"
     [received] = answer.json()["events"]
     runs = [run["run_id"] for run in received["runs"]]
     return None if runs == [told.run_id] else f"{len(runs)} runs"
@@ -189,14 +194,15 @@ async def _until(timestamp: float) -> None:
 async def _ended(board: Board, stage: Stage, played: Played, seconds: float) -> int:
     """Wait for the end of all; how many have none when patience has."""
     end, idle_since = time.monotonic() + seconds, time.monotonic()
-    while (lacks := board.lacks(played.run_ids)) or await _open_runs(stage):
+    while True:
+        lacks, running = board.lacks(played.run_ids), await _open_runs(stage)
         now = time.monotonic()
-        if await _open_runs(stage):
+        if running:
             idle_since = now
-        if now > end or now - idle_since > IDLE:
+        if not (lacks or running) or now > end or now - idle_since > IDLE:
             return lacks
-        await asyncio.sleep(LOOK)
-    return 0
+        # Counting costs the server something: it is asked often when the end is near.
+        await asyncio.sleep(LOOK if running < NEAR_THE_END else TELL_EVERY)
 
 
 async def _open_runs(stage: Stage) -> int:
