@@ -48,14 +48,18 @@ class Load:
     @property
     def gap(self) -> timedelta:
         """Between two nominal times: the window of the first is over, and so are its runs."""
-        if self.by_cron:
-            return math.ceil((self.stagger * 1.1 + MINUTE / 2) / MINUTE) * MINUTE
-        return self.stagger + timedelta(seconds=4)
+        unit = MINUTE if self.by_cron else SECOND
+        return math.ceil((self.stagger + self.telling * 1.3) / unit) * unit
 
     @property
     def hold(self) -> timedelta:
         """How long executions of the last nominal time take: all begin before the first ends."""
-        return self.stagger * 1.1 + timedelta(seconds=20 if self.by_cron else 3)
+        return self.stagger * 1.1 + self.telling + timedelta(seconds=2)
+
+    @property
+    def telling(self) -> timedelta:
+        """How long the events of a nominal time take, from the end of its window on."""
+        return max(self.stagger * 0.15, timedelta(seconds=2))
 
     @property
     def silence(self) -> timedelta:

@@ -12,7 +12,7 @@ import httpx
 
 from benchmarks.latencies import Latencies, spread
 from benchmarks.stress.board import Board
-from benchmarks.stress.load import EXCLUSIVE, STEADY, Load, Told, fires
+from benchmarks.stress.load import EXCLUSIVE, SECOND, STEADY, Load, Told, fires
 from benchmarks.stress.stage import Stage
 from benchmarks.stress.usage import Usage
 from domain.document import Document
@@ -79,9 +79,9 @@ async def play(load: Load, stage: Stage, usage: Usage, say: Say) -> Played:
             await _set_plugins(stage, load, last=last)
             usage.mark(f"nominal time {number + 1}")
             say(f"nominal time {number + 1} of {load.times}: {len(played.due[number])} are due")
-            telling.append(asyncio.create_task(_tell_events(stage, load, number, played, say)))
-            await _until((nominal + load.stagger).timestamp() + 1)
+            await _until((nominal + load.stagger).timestamp())
             usage.mark(f"window {number + 1} over")
+            telling.append(asyncio.create_task(_tell_events(stage, load, number, played, say)))
             if not last:
                 await _until((nominal + load.gap).timestamp() - 2)
         await asyncio.gather(*telling)
@@ -110,7 +110,7 @@ async def _register(load: Load, first: datetime, stage: Stage, played: Played, s
     tasks = [wanted.task for wanted in done.created]
     for nominal in load.nominal(first):
         until = nominal + load.stagger
-        played.due.append(fires(tasks, max(began, nominal - load.gap / 2), until))
+        played.due.append(fires(tasks, nominal - SECOND, until))
     if datetime.now(UTC) > first:
         raise TaskflowError(
             f"{load.tasks} tasks took {played.register_s:.0f} s to register, which is too long: "
@@ -155,7 +155,7 @@ async def _set_plugins(stage: Stage, load: Load, *, last: bool) -> None:
 
 
 async def _tell_events(stage: Stage, load: Load, number: int, played: Played, say: Say) -> None:
-    """The events of a nominal time, evenly over its window; each is told until it is taken."""
+    """The events of a nominal time, after the fires of its clocks; each is told until taken."""
     sent: dict[str, datetime] = {}
     played.told.append(sent)
 
@@ -169,7 +169,7 @@ async def _tell_events(stage: Stage, load: Load, number: int, played: Played, sa
         return await _told(stage, told)
 
     works = [partial(tell, told) for told in load.events(number)]
-    await spread(works, load.stagger.total_seconds() * 0.95, played.answers)
+    await spread(works, load.telling.total_seconds(), played.answers)
 
 
 async def _told(stage: Stage, told: Told) -> str | None:
