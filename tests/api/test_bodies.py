@@ -89,6 +89,7 @@ async def test_strict_json_is_read_as_it_is(echo: Door, body: Any) -> None:
         *("text/plain", "application/x-www-form-urlencoded", "application/jsonx", "json", ";"),
         *("application/json; charset=latin-1", "application/json; charset=utf-16", "\u00fc"),
         *("application/json, text/plain", "application/json; charset*=x''utf-8"),
+        f'application/json; x="{";" * 60_000}',
     ],
 )
 async def test_another_content_type_is_415(echo: Door, said: str) -> None:

@@ -29,7 +29,8 @@ def _out(text: str) -> None:
 
 def _fails(name: str, seed: int, examples: str) -> bool:
     """Run one file; what it says is shown when it fails."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", name, f"--hypothesis-seed={seed}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", name]
+    command += ["--show-capture=no", f"--hypothesis-seed={seed}"]
     began = time.monotonic()
     done = subprocess.run(
         command,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "0"))
 """Of each test; 0 is the few that `make test` has time for, always the same ones."""
@@ -16,10 +16,14 @@ class _Endless(BaseException):
     """Raised wherever the program is; no `except Exception` on the way stops it."""
 
 
-def effort(few: int) -> settings:
-    """So many examples in `make test`, as many as asked for in `make fuzz`."""
+def effort(few: int, *, slow: int = 1) -> settings:
+    """So many examples in `make test`, as many as asked for in `make fuzz`.
+
+    Of those that are so many times as slow as others it is as many less, and none is made smaller.
+    """
     return settings(
-        max_examples=EXAMPLES or few,
+        phases=[Phase.explicit, Phase.generate] + [Phase.shrink] * (slow == 1),
+        max_examples=max(1, EXAMPLES // slow) if EXAMPLES else few,
         derandomize=not EXAMPLES,
         database=None,
         deadline=None,

@@ -135,7 +135,7 @@ def _is_json(value: Any) -> bool:
     return True
 
 
-@effort(60)
+@effort(36)
 @given(wire=_wires(_BODIES), masked=st.booleans())
 async def test_only_a_whole_success_is_one(
     server: RawServer, client: httpx.AsyncClient, wire: bytes, *, masked: bool
@@ -169,7 +169,7 @@ async def test_only_a_whole_success_is_one(
     assert "hunter2" not in json.dumps(found.result) or not masked
 
 
-@effort(150)
+@effort(90)
 @given(value=_WAITS)
 def test_a_wait_is_positive_or_none(value: str) -> None:
     """Whatever a header says about when to come again."""
@@ -205,7 +205,7 @@ def _is_of_capacity(error: ApplicationError) -> None:
     assert error.non_retryable is (error.type == "CAPACITY_REFUSED")
 
 
-@effort(40)
+@effort(24)
 @given(wire=_wires(_GRANT_BODIES), releases=st.booleans())
 async def test_capacity_is_granted_only_by_a_grant(
     server: RawServer, client: httpx.AsyncClient, wire: bytes, *, releases: bool

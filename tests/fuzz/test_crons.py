@@ -84,7 +84,7 @@ def _next(text: str, count: int) -> list[datetime] | None:
         return None
 
 
-@effort(60)
+@effort(36)
 @given(text=_TEXTS, zone=_ZONES)
 @example(text="0 0 29 2 *", zone="UTC")
 def test_an_expression_is_refused_or_has_times_a_calendar_and_words(text: str, zone: str) -> None:

@@ -134,7 +134,7 @@ def _can_be_told_on(event: CloudEvent) -> None:
 _FILTER = compile_filter("data.amount > 100 && subject != 'a' && time > timestamp(0)")
 
 
-@effort(100)
+@effort(60)
 @given(data=warped(_EVENTS))
 def test_a_structured_event_is_read_or_refused(data: Any) -> None:
     """Any JSON object that is nearly an event."""
@@ -142,7 +142,7 @@ def test_a_structured_event_is_read_or_refused(data: Any) -> None:
         _can_be_told_on(event)
 
 
-@effort(40)
+@effort(24)
 @given(data=warped(st.lists(_EVENTS, max_size=3)))
 def test_a_batch_is_read_whole_or_refused(data: Any) -> None:
     """Several at once, and what is no list at all."""
@@ -150,7 +150,7 @@ def test_a_batch_is_read_whole_or_refused(data: Any) -> None:
         _can_be_told_on(event)
 
 
-@effort(80)
+@effort(48)
 @given(body=spoiled_bytes(_TEXTS, _WORDS))
 def test_the_bytes_of_an_event_are_read_or_refused(body: bytes) -> None:
     """What comes in by HTTP: bytes in whatever encoding, one event, several, or none."""
@@ -194,7 +194,7 @@ _BODIES = st.one_of(
 )
 
 
-@effort(120)
+@effort(72)
 @given(headers=_HEADERS, body=_BODIES)
 def test_headers_and_a_body_are_read_or_refused(headers: dict[str, str], body: bytes) -> None:
     """The binary form: quotes, percents and charsets of all kinds."""
@@ -202,7 +202,7 @@ def test_headers_and_a_body_are_read_or_refused(headers: dict[str, str], body: b
         _can_be_told_on(event)
 
 
-@effort(60)
+@effort(36)
 @given(
     headers=_HEADERS | st.just({}) | st.fixed_dictionaries({"content-type": _MEDIA_TYPES}),
     body=_BODIES | spoiled_bytes(_TEXTS, _WORDS),
@@ -237,7 +237,7 @@ _REPORTS = st.fixed_dictionaries(
 )
 
 
-@effort(60)
+@effort(36)
 @given(body=spoiled_bytes(warped(_REPORTS).map(json.dumps)))
 def test_a_report_is_read_or_refused(body: bytes) -> None:
     """What plugins tell of executions that they accepted: kept as it is, or nothing of it."""

@@ -140,7 +140,7 @@ _DATA: tuple[JsonValue, ...] = (
 _EVENTS = tuple(Seen(CloudEvent("e", "/s", "t", subject="aaa", data=data)) for data in _DATA)
 
 
-@effort(120)
+@effort(72)
 @given(text=_TEXTS)
 def test_a_filter_is_refused_with_a_sentence_or_quick(text: str) -> None:
     """No text breaks the library, and none that is taken is slow on events of 64 KiB."""
