@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 
 import httpx
@@ -175,8 +176,12 @@ def build_worker(parts: Parts) -> Worker:
 
 
 def http_client() -> httpx.AsyncClient:
-    """The client of all plugin calls; it follows no redirect, and activities set the deadlines."""
+    """The client of all plugin calls; it follows no redirect, and activities set the deadlines.
+
+    It takes no cookies: what a plugin sets for one tenant it would get with the calls of all.
+    """
     return httpx.AsyncClient(
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         timeout=httpx.Timeout(None, connect=10.0),
         # Slots bound the calls; a bound here would let slow plugins hold up all other services.
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),

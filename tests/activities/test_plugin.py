@@ -55,6 +55,17 @@ async def test_the_request_carries_the_contract(caller: Caller) -> None:
     }
 
 
+async def test_what_a_plugin_would_have_remembered_no_other_call_tells(caller: Caller) -> None:
+    """All tenants' calls go through one client: it takes no cookies."""
+    body = b'{"status": "SUCCESS"}'
+    cookie = {"content_type": "application/json", "set_cookie": "session=acme; Path=/"}
+    caller.server.answer = http("200 OK", body, **cookie)
+    await caller.call()
+    await caller.call()
+    first, second = caller.server.requests
+    assert "cookie" not in first.headers | second.headers
+
+
 async def test_attempts_share_a_key_and_a_trace(caller: Caller) -> None:
     """All attempts of a run carry one idempotency key and one trace; spans and fences move on."""
     for number in (1, 2, 3):
