@@ -1,8 +1,7 @@
 """Values of a task that are each right and do not fit together, or that nothing can meet."""
 
 from collections.abc import Iterator, Set
-from datetime import UTC, datetime, timedelta
-from itertools import islice, pairwise
+from datetime import timedelta
 
 from domain.cron import CronExpression
 from domain.event_checks import event_checks
@@ -11,15 +10,12 @@ from domain.problems import Problem
 from domain.references import reference_problems
 from domain.shifted import LONGEST_SHIFT
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task
-from domain.triggers import task_times
+from domain.triggers import shortest_gap
 
 MAX_PARAMS_BYTES = 64 * 1024
 MOST_BLACKOUTS = 50
 """Every fire is held against each."""
 MIN_CATCHUP = timedelta(seconds=10)  # Temporal's own least
-_SAMPLE = 1500
-_SAMPLE_START = datetime(2028, 1, 1, tzinfo=UTC)  # a leap year, and any fixed one will do
-_SAMPLE_END = datetime(2030, 1, 1, tzinfo=UTC)
 FIRST_YEAR, LAST_YEAR = 1970, 2199  # times in nanoseconds, as the server keeps them, end in 2262
 
 
@@ -116,8 +112,7 @@ def _spread_checks(task: Task) -> Iterator[Problem]:
         yield Problem((name,), f"must be at most {LONGEST_SHIFT.days} days")
     if any(isinstance(one, IntervalTrigger) and not one.every for one in task.triggers):
         return  # it has no times, and is refused for that
-    times = islice(task_times(task, after=_SAMPLE_START, until=_SAMPLE_END), _SAMPLE)
-    gap = min((later - at for at, later in pairwise(times)), default=None)
+    gap = shortest_gap(tuple(task.triggers))
     if gap is not None and shift > gap:
         message = f"the task fires {gap} apart: a longer window would move fires past the next"
         yield Problem((name,), message)

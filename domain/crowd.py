@@ -2,7 +2,8 @@
 
 Temporal starts the runs of one second one after the other, whoever's they are: a tenant with ten
 thousand of them would make all others late. Minutes are those of a day in UTC, whatever the date:
-two tasks of different weekdays count as if they met.
+two tasks of different weekdays count as if they met, and an interval that does not divide a day
+counts as it comes on that day.
 """
 
 from collections import Counter
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from domain.due import stagger_of
 from domain.task import CronTrigger, IntervalTrigger, OneOffTrigger, Task, Trigger
+from domain.triggers import shortest_gap
 
 FARTHEST = timedelta(hours=12)
 """A task is moved by no more than this."""
@@ -146,7 +148,8 @@ def _room(task: Task, day: date) -> timedelta:
         return timedelta(0)
     gap = min(later - at for at, later in pairwise([*seconds, seconds[0] + _DAY])) * _SECOND
     sure = gap if gap <= _CHANGE else gap / 2
-    return min(sure, FARTHEST) - task.stagger
+    gap_of_other_days = shortest_gap(tuple(task.triggers)) or FARTHEST
+    return min(sure, gap_of_other_days, FARTHEST) - task.stagger
 
 
 @lru_cache(maxsize=4096)

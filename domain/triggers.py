@@ -1,17 +1,34 @@
 """When a task fires: all its triggers as one stream of nominal times."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from itertools import islice
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
 from domain.fires import cron_times, interval_times, merge_times
 from domain.task import CronTrigger, EventTrigger, IntervalTrigger, OneOffTrigger, Task, Trigger
 
+_SAMPLE = 1500
+_SAMPLE_START = datetime(2028, 1, 1, tzinfo=UTC)  # a leap year, and any fixed one will do
+_SAMPLE_END = datetime(2030, 1, 1, tzinfo=UTC)
+
 
 def task_times(task: Task, *, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
     """Nominal times in UTC, strictly after `after` and up to `until`, in order, each once."""
     return merge_times(*(trigger_times(t, after=after, until=until) for t in task.triggers))
+
+
+@lru_cache(maxsize=1024)
+def shortest_gap(triggers: tuple[Trigger, ...]) -> timedelta | None:
+    """The least time between two fires of a task with these triggers; None: it has not two.
+
+    Of the first fires of two years, which changes of clocks and a leap day are in.
+    """
+    times = merge_times(
+        *(trigger_times(one, after=_SAMPLE_START, until=_SAMPLE_END) for one in triggers)
+    )
+    return min((later - at for at, later in pairwise(islice(times, _SAMPLE))), default=None)
 
 
 def next_times(task: Task, count: int, *, after: datetime) -> list[datetime]:

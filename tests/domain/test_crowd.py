@@ -147,7 +147,16 @@ CRONS = st.builds(
     st.sampled_from(["0", "0", "30", "*/15", "*/5", "7"]),
     st.sampled_from(["2", "2", "*", "8-18", "*/6", "23"]),
 )
-EVERY = st.builds(lambda minutes: {"every": f"{minutes}m"}, st.sampled_from([5, 7, 60, 90, 720]))
+EVERY = st.builds(lambda minutes: {"every": f"{minutes}m"}, st.sampled_from([5, 8, 60, 90, 720]))
+
+
+def test_the_room_of_a_task_is_that_of_any_day() -> None:
+    """Every seven minutes and once a day: on some days the two are a minute apart, not on this."""
+    both = [{"cron": "0 2 * * *"}, {"every": "7m"}]
+    crowd = Crowd(2, DAY)
+    assert most_at_once(task_of(triggers=both), DAY) == 2
+    assert crowd.place(task_of(task_id="first", triggers=both)) == ZERO
+    assert crowd.place(task_of(task_id="second", triggers=both)) is None
 
 
 @given(
