@@ -12,7 +12,6 @@ from uuid import uuid4
 from prometheus_client import CollectorRegistry
 from temporalio import activity
 from temporalio.client import Client, WorkflowHistory
-from temporalio.worker import Worker
 
 from activities.admission import AdmissionActivities
 from activities.capacity import CapacityActivities
@@ -31,10 +30,8 @@ from shared.settings import Settings
 from tests.conftest import task_of
 from tests.starter.harness import eventually_async
 from tests.workflows.harness import Handle, Runs, attributes_of, details_of, ended
-from worker.build import workflow_runner
 from worker.governor import build_governor_worker
 from worker.main import http_client
-from workflows.task_run import TaskRun
 
 ON_TIME = timedelta(minutes=1)
 """Within which a waiting run goes on, whatever became of whom it waits for."""
@@ -171,21 +168,11 @@ class Governed(Runs):
             try:
                 async with (
                     self.calling(capacity.reserve_capacity, capacity.release_capacity),
-                    Worker(
-                        self.client,
-                        task_queue=self.queue,
-                        workflows=[TaskRun],
-                        activities=[
-                            self.plugin.execute_plugin,
-                            self.debounce.debounce_event,
-                            *self.outside.activities(),
-                            admission.ask_governor,
-                            admission.release_grant,
-                            capacity.reserve_capacity,
-                            capacity.release_capacity,
-                        ],
-                        workflow_runner=workflow_runner(),
-                        max_concurrent_activities=500,
+                    self.workflows(
+                        admission.ask_governor,
+                        admission.release_grant,
+                        capacity.reserve_capacity,
+                        capacity.release_capacity,
                     ),
                 ):
                     yield

@@ -270,8 +270,8 @@ class Runs:
         async with self.calling(), self.workflows():
             yield
 
-    def workflows(self) -> Worker:
-        """A worker for runs only."""
+    def workflows(self, *others: Callable[..., Any]) -> Worker:
+        """A worker for runs and their calls of plugins; `others`: activities beside these."""
         return Worker(
             self.client,
             task_queue=self.queue,
@@ -280,6 +280,7 @@ class Runs:
                 self.plugin.execute_plugin,
                 self.debounce.debounce_event,
                 *self.outside.activities(),
+                *others,
             ],
             workflow_runner=workflow_runner(),
             max_concurrent_activities=500,
