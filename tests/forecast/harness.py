@@ -83,6 +83,7 @@ class Ahead(Governed):
             run_id = manual_run_id(tenant, second.task_id, "1")
         waiting = await self.governors.ask(tenant, _request(run_id, demand_of(second)))
         assert waiting.kind == "queued"
+        await self.listed_governor(tenant)  # or a look knows of none
         return first, second
 
     def forecast(self, registry: CollectorRegistry | None = None) -> ForecastActivities:
