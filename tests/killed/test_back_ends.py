@@ -11,6 +11,7 @@ import pytest
 from domain.states import RunState
 from starter.dev.ports import HOST, Wanted, settle
 from tests.killed.stack import Stack
+from tests.starter.harness import eventually_async
 from worker.build import GRACE
 
 TENANT, RUNS, SCRAPERS = "untold", 20, 10
@@ -20,7 +21,7 @@ SOON = 20.0
 
 @pytest.mark.fault(32)
 async def test_back_ends_that_hang_have_no_effect_on_runs(
-    stack: Stack, measured: Callable[[str], None]
+    stack: Stack, measured: Callable[[str], None], request: pytest.FixtureRequest
 ) -> None:
     """Each is called at once and the oracle has nothing to say; the worker ends when it is told."""
     for other in stack.alive():
@@ -35,6 +36,7 @@ async def test_back_ends_that_hang_have_no_effect_on_runs(
 
     [port] = settle([Wanted("metrics", "", 0)])
     silent = await asyncio.start_server(hang, HOST)
+    request.addfinalizer(silent.close)
     address = "{}:{}".format(*silent.sockets[0].getsockname())
     worker = stack.start_worker(
         OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{address}", TASKFLOW_METRICS_PORT=str(port)
@@ -47,12 +49,15 @@ async def test_back_ends_that_hang_have_no_effect_on_runs(
         tasks = [stack.task(TENANT, f"t{n}", "quick", mutex=[f"m{n}"]) for n in range(RUNS)]
         await asyncio.gather(*(stack.go(task) for task in tasks))
         assert (await stack.over(TENANT, within=60))[TENANT] == []
-        assert any(b"POST /v1/traces" in piece for piece in heard), "spans were to be sent"
+
+        async def sent() -> bool:  # five seconds after the first has ended
+            return any(b"POST /v1/traces" in piece for piece in heard)
+
+        await eventually_async(sent)
         worker.terminate()
         told = time.monotonic()
         assert await worker.gone(GRACE.total_seconds()) == 0
     took = time.monotonic() - told
-    silent.close()
     await stack.staffed(1)
     runs = (await stack.evidence(TENANT)).runs
     assert {run.status for run in runs} == {RunState.SUCCESS}
