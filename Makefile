@@ -25,7 +25,9 @@ demo: $(READY) ## run example tasks on a real Temporal server and check every ru
 # Hundreds of processes: what is compiled is kept, also where Python is told not to.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: $(READY) ## all tests, on a real Temporal server
-	@$(BIN)/python -m pytest -n 4 --dist loadscope
+	@$(BIN)/python -m pytest --cache-clear -n 4 --dist loadscope || { test $$? -eq 1 || exit 2; \
+		echo; echo "Once more, one by one: what failed beside others on a busy machine."; \
+		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none; }
 
 faults: export PYTHONDONTWRITEBYTECODE :=
 faults: export SEED := $(SEED)

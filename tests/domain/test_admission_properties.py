@@ -252,7 +252,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 TestLedger = LedgerMachine.TestCase
-TestLedger.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestLedger.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
 def _demand(task: str, priority: int, **resources: int) -> Demand:

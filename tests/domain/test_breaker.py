@@ -377,5 +377,5 @@ class Lives(RuleBasedStateMachine):
         assert twin.state is CLOSED
 
 
-Lives.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Lives.TestCase.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
 TestLives = Lives.TestCase

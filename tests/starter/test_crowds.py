@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from temporalio.client import Client
+from temporalio.client import Client, ScheduleListDescription
 
 from domain.policy import Policy
 from domain.problems import InvalidInput
@@ -57,9 +57,15 @@ async def test_tasks_of_one_file_share_a_minute_as_far_as_they_may(
         [warning] = plan.warnings
         assert warning.startswith(f"{tenant}: 3 tasks are moved, by up to 2m")
         assert "more than 2 fires would share a minute" in warning
-        found = await listed(crowded.client, [tenant])
+        entries: dict[tuple[str, str], ScheduleListDescription] = {}
+
+        async def all_listed() -> bool:
+            entries.update(await listed(crowded.client, [tenant]))
+            return len(entries) == 5
+
+        await eventually_async(all_listed)
         for task in plan.registration.tasks:
-            entry = found[(tenant, task.task_id)]
+            entry = entries[(tenant, task.task_id)]
             assert entry.info is not None
             at = entry.info.next_action_times[0]
             assert (at.hour, at.minute, at.second) == (

@@ -252,7 +252,7 @@ async def test_a_file_of_the_same_size_and_time_is_another_file(path: Path) -> N
 async def test_without_tokens_nobody_could_come_in_which_is_a_problem(path: Path) -> None:
     """For who asks whether the process is ready; one token is enough."""
     with capture_logs():
-        door = Bearer(LiveTokens(path), None)
+        door = Bearer(LiveTokens(path), None, lambda: NOW)
     assert "taskflow tokens create" in (await door.problem() or "")
     create(path)
     assert await door.problem() is None
