@@ -3,8 +3,10 @@
 Lists lag behind, so everything is confirmed by a strongly consistent look before it is acted on.
 """
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 
 import structlog
 from temporalio.client import (
@@ -98,15 +100,13 @@ class ScheduleCheck:
         there = [known for known in settled if known.key in listed]
         changed = [known for known in there if _differs(known, listed[known.key], now)]
         paused = [k for k in there if _is_paused(listed[k.key]) != k.entry.paused]
-        unknown = [
-            key
-            for key in listed.keys() - tasks.keys() - self._foreign
-            if not self._registered.has_no_room_for(key)
-        ]
+        unknown = listed.keys() - tasks.keys() - self._foreign
+        unwatched = {key for key in unknown if self._registered.has_no_room_for(key)}
         await at_once(gone[:MOST_REPAIRS], make_again)
         await at_once(changed[:MOST_REPAIRS], set_right)
         await at_once(paused, pauses)
-        await at_once(sorted(unknown)[:MOST_REPAIRS], adopt)
+        await at_once(sorted(unknown - unwatched)[:MOST_REPAIRS], adopt)
+        _report_unwatched(unwatched, done)
         return done
 
     async def _make_again(self, known: Known, done: Checked, now: datetime) -> None:
@@ -238,6 +238,18 @@ class ScheduleCheck:
             if not is_missing(error):
                 raise
             return None
+
+
+def _report_unwatched(keys: Set[Key], done: Checked) -> None:
+    """One sentence for a tenant: these tasks can be thousands."""
+    for tenant_id, group in groupby(sorted(keys), key=lambda key: key[0]):
+        first, *others = group
+        more = f", nor over {len(others):,} other tasks of {tenant_id}" if others else ""
+        text = (
+            f"its runs come, but nobody watches over them{more}: the tenant has more tasks "
+            "than its registries hold, so give some of them to another tenant"
+        )
+        done.add("reported", "tasks_unwatched", first, text, loud=True)
 
 
 def _is_due(known: Known, now: datetime) -> bool:

@@ -204,6 +204,20 @@ async def test_a_registry_that_was_lost_is_filled_from_the_schedules(watched: Wa
     await watched.schedule(task).describe()
 
 
+async def test_a_task_that_its_registry_has_no_room_for_is_told(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each look, as nothing would be done were its schedule lost; once there is room, it is watched."""
+    with monkeypatch.context() as full:
+        full.setattr("domain.registry.MOST_BYTES", 100)
+        task = await watched.register()
+        for _ in range(2):
+            [told] = own(await look(watched.watch(), just_now(), just_now()), task)
+            assert told.startswith("its runs come, but nobody watches over them: the tenant has")
+    await watched.register(tenant_id=task.tenant_id, task_id=task.task_id, description="again")
+    assert own(await look(watched.watch(), just_now(), just_now()), task) == []
+
+
 async def test_a_deletion_that_was_cut_off_is_finished(watched: Watched) -> None:
     """Killed between the registry and the schedule, a delete leaves work that the watch does."""
     task = await watched.register()
