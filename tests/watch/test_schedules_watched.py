@@ -207,7 +207,7 @@ async def test_a_registry_that_was_lost_is_filled_from_the_schedules(watched: Wa
 async def test_a_task_that_its_registry_has_no_room_for_is_told(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At each look, as nothing would be done were its schedule lost; once there is room, it is watched."""
+    """At each look: nothing would be done were its schedule lost. With room it is watched again."""
     with monkeypatch.context() as full:
         full.setattr("domain.registry.MOST_BYTES", 100)
         task = await watched.register()
