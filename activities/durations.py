@@ -17,13 +17,15 @@ FRESH_SECONDS = 60.0
 """For so long what was learned of a task is not learned again: a run more changes little."""
 MOST_KNOWN = 10_000
 """Tasks of which it is kept."""
+PAUSE_SECONDS = 0.5
+"""Between two questions of one worker: where everything is late, each would make the next later."""
 
 
 class DurationActivities:
     """Local activities of runs; one instance per worker.
 
-    Who asks is late already, and so are others then: each question is a query of Temporal's lists,
-    and those of runs of the same task are one.
+    Who asks is late already, and so are others then. Each question is a query of Temporal's lists,
+    so runs of the same task share one, and of other tasks the word counts until there may be more.
     """
 
     def __init__(self, client: Client, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -32,6 +34,7 @@ class DurationActivities:
         self._clock = clock
         self._known: OrderedDict[Key, tuple[float, Expected]] = OrderedDict()
         self._asking: dict[Key, asyncio.Task[Expected | None]] = {}
+        self._next = float("-inf")
 
     @activity.defn(name=EXPECT_DURATION)
     async def expect_duration(self, request: ExpectInput) -> Expectation:
@@ -49,6 +52,9 @@ class DurationActivities:
             return known
         asking = self._asking.get(key)
         if asking is None:
+            if (now := self._clock()) < self._next:
+                return known
+            self._next = now + PAUSE_SECONDS
             asking = self._asking[key] = asyncio.create_task(self._learn(key))
             asking.add_done_callback(lambda _: self._asking.pop(key))
         return await asyncio.shield(asking)  # whoever is cancelled leaves the others their answer

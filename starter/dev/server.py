@@ -22,6 +22,13 @@ HOST = "127.0.0.1"
 RETENTION = timedelta(days=30)
 POLL = 0.03
 
+_PRAGMAS = {
+    # Write-ahead log and no fsync per transaction: 2.2 times faster, and kill -9 loses nothing.
+    "journal_mode": "wal",
+    "synchronous": "1",
+    # 200 MB at most. In SQLite's own 2 MB, thousands of tasks had each look read the file again.
+    "cache_size": "-200000",
+}
 # Limits that protect a shared cluster from one tenant and only slow a server that is ours alone.
 # A value of the wrong type is ignored with a warning in the server's log; an unknown key silently.
 DYNAMIC_CONFIG: dict[str, object] = {
@@ -95,9 +102,9 @@ def server_command(
     command = [str(binary), "server", "start-dev", "--ip", HOST, "--port", str(port)]
     command += ["--headless"] if ui_port is None else ["--ui-port", str(ui_port)]
     command += ["--ui-codec-endpoint", codec_url] if codec_url and ui_port is not None else []
-    # Write-ahead log and no fsync per transaction: 2.2 times faster, and kill -9 loses nothing.
     command += ["--db-filename", str(db), "--log-level", log_level]
-    command += ["--sqlite-pragma", "journal_mode=wal", "--sqlite-pragma", "synchronous=1"]
+    for pragma, setting in _PRAGMAS.items():
+        command += ["--sqlite-pragma", f"{pragma}={setting}"]
     for name, kind in SEARCH_ATTRIBUTES.items():
         command += ["--search-attribute", f"{name}={kind}"]
     for key, value in DYNAMIC_CONFIG.items():

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from activities import durations
-from activities.durations import FRESH_SECONDS, DurationActivities
+from activities.durations import FRESH_SECONDS, PAUSE_SECONDS, DurationActivities
 from domain.durations import Expected, ExpectInput
 
 
@@ -46,6 +46,11 @@ class Asking(DurationActivities):
         super().__init__(None, clock=lambda: self.now)  # type: ignore[arg-type]
 
     async def of(self, task_id: str = "report", prior: timedelta | None = None) -> float | None:
+        """The answer for a task, when it may be asked for."""
+        self.now += PAUSE_SECONDS
+        return await self.at_once(task_id, prior)
+
+    async def at_once(self, task_id: str, prior: timedelta | None = None) -> float | None:
         """The answer for a task."""
         asked = ExpectInput(tenant_id="acme", task_id=task_id, prior=prior)
         return (await self.expect_duration(asked)).p95_s
@@ -64,6 +69,18 @@ async def test_late_runs_of_one_task_are_one_question(lists: Lists) -> None:
     assert lists.asked == [("acme", "report")]
     await asking.of("other")
     assert lists.asked[1:] == [("acme", "other")]
+
+
+async def test_a_thousand_late_runs_are_few_questions(lists: Lists) -> None:
+    """One each half second; meanwhile tasks are taken at their word, or at what was known."""
+    asking, said = Asking(), timedelta(seconds=7)
+    answers = [await asking.at_once(f"t{n}", said) for n in range(1000)]
+    assert answers == [2.0] + [7.0] * 999
+    assert await asking.of("t500", said) == 2.0
+    asking.now += FRESH_SECONDS
+    assert await asking.at_once("other") == 2.0
+    assert await asking.at_once("t500", said) == 2.0
+    assert lists.asked == [("acme", "t0"), ("acme", "t500"), ("acme", "other")]
 
 
 async def test_after_a_minute_it_is_asked_again(lists: Lists) -> None:
