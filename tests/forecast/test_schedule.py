@@ -42,6 +42,7 @@ async def test_a_conflict_foreseen_by_one_look_is_a_hit_of_the_next(ahead: Ahead
     assert early.ok
     assert early.detail.endswith("none has come so far")
     await ahead.conflicts_since(tenant, one.made_at)
+    await ahead.listed_governor(tenant)
     two = await ahead.look()
     three = await ahead.look()
 
