@@ -1,6 +1,6 @@
 """When a task fires: all its triggers as one stream of nominal times."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise
@@ -16,7 +16,7 @@ _SAMPLE_END = datetime(2030, 1, 1, tzinfo=UTC)
 
 def task_times(task: Task, *, after: datetime, until: datetime | None = None) -> Iterator[datetime]:
     """Nominal times in UTC, strictly after `after` and up to `until`, in order, each once."""
-    return merge_times(*(trigger_times(t, after=after, until=until) for t in task.triggers))
+    return _times(task.triggers, after, until)
 
 
 @lru_cache(maxsize=1024)
@@ -25,10 +25,8 @@ def shortest_gap(triggers: tuple[Trigger, ...]) -> timedelta | None:
 
     Of the first fires of two years, which changes of clocks and a leap day are in.
     """
-    times = merge_times(
-        *(trigger_times(one, after=_SAMPLE_START, until=_SAMPLE_END) for one in triggers)
-    )
-    return min((later - at for at, later in pairwise(islice(times, _SAMPLE))), default=None)
+    times = islice(_times(triggers, _SAMPLE_START, _SAMPLE_END), _SAMPLE)
+    return min((later - at for at, later in pairwise(times)), default=None)
 
 
 def next_times(task: Task, count: int, *, after: datetime) -> list[datetime]:
@@ -51,6 +49,12 @@ def trigger_times(
             return iter([trigger.at.astimezone(UTC)] if inside else [])
         case EventTrigger():
             return iter([])
+
+
+def _times(
+    triggers: Sequence[Trigger], after: datetime, until: datetime | None
+) -> Iterator[datetime]:
+    return merge_times(*(trigger_times(one, after=after, until=until) for one in triggers))
 
 
 def zone_of(task: Task) -> str:
