@@ -33,6 +33,8 @@ BUFFER = 200_000
 """Updates. A plain run makes 60: a thread that does not come for half a minute loses none."""
 EVERY_SECONDS = 1.0
 _BY_NAME = {metric.name: metric for metric in names.METRICS if metric.source == "worker"}
+_CORE = "temporalio.core"
+"""The logger to which the SDK's core hands its lines."""
 _FULL = "metrics buffer is full"
 
 
@@ -50,7 +52,7 @@ class SdkMetrics(Collector):
         self._draining = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
-        logger = logging.getLogger("temporalio.core")
+        logger = logging.getLogger(_CORE)
         logger.addFilter(self._is_news)
         self.runtime = Runtime(
             telemetry=TelemetryConfig(
@@ -70,7 +72,8 @@ class SdkMetrics(Collector):
         self._thread.start()
 
     def stop(self) -> None:
-        """Empty it no more."""
+        """Empty it no more, and leave the lines of the SDK's core to others."""
+        logging.getLogger(_CORE).removeFilter(self._is_news)
         self._stop.set()
         if self._thread:
             self._thread.join()
